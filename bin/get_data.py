@@ -1,0 +1,154 @@
+#!/usr/bin/env python3
+"""Put the Auto MPG data set where DEST_FILE says: downloaded, or else from the copy in data/.
+
+usage: get_data.py [--timeout SECONDS] DEST_FILE
+
+DATA_URL (environment) says where from; the default is the UCI Machine Learning Repository. What
+arrives must have the published file's size and SHA-256. If it has not, or nothing arrives within
+the timeout, one line says so and the embedded copy, which has the same SHA-256, is used instead.
+
+Exit status: 0 DEST_FILE is the published file; 1 it could not be had or written; 2 usage.
+"""
+
+import argparse
+import hashlib
+import os
+import sys
+import tempfile
+import threading
+import urllib.error
+import urllib.parse
+import urllib.request
+
+DEFAULT_URL = "https://archive.ics.uci.edu/ml/machine-learning-databases/auto-mpg/auto-mpg.data"
+SIZE = 30286
+SHA256 = "48b830e11feee5572525f8f1691ddb9d38d3d7b7063edcd8fca672c2a5e17d8d"
+DEADLINE = 20  # seconds for everything: name, connection, redirects, headers and body
+
+PROJECT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+EMBEDDED = os.path.join(PROJECT, "data", "auto-mpg.data")
+
+
+class Unusable(Exception):
+    """What was found is not the published file; the message says why."""
+
+
+def check(content):
+    """Raise Unusable unless these bytes are the published file's."""
+    if len(content) > SIZE:
+        raise Unusable(f"longer than the {SIZE} bytes expected")
+    if len(content) < SIZE:
+        raise Unusable(f"{len(content)} bytes instead of {SIZE}")
+    if hashlib.sha256(content).hexdigest() != SHA256:
+        raise Unusable("wrong content (its SHA-256 differs)")
+
+
+def fetch(url, timeout):
+    """Return the first SIZE + 1 bytes at an http or https URL, or raise.
+
+    An opener of our own, because urllib's usual one also opens file: and ftp: URLs.
+    """
+    if urllib.parse.urlsplit(url).scheme not in ("http", "https"):
+        raise Unusable("not an http or https URL")
+    opener = urllib.request.OpenerDirector()
+    for handler in (
+        urllib.request.ProxyHandler,
+        urllib.request.UnknownHandler,
+        urllib.request.HTTPHandler,
+        urllib.request.HTTPSHandler,
+        urllib.request.HTTPDefaultErrorHandler,
+        urllib.request.HTTPRedirectHandler,
+        urllib.request.HTTPErrorProcessor,
+    ):
+        opener.add_handler(handler())
+    request = urllib.request.Request(url, headers={"User-Agent": "airflow-sandbox"})
+    with opener.open(request, timeout=timeout) as response:
+        return response.read(SIZE + 1)
+
+
+def download(url, timeout):
+    """Return the published file from url, within timeout seconds, or raise Unusable.
+
+    A socket's timeout starts again with every byte, and looking up a name has none. So the
+    download runs in a thread of its own, which is left behind when time is up. It is 30 kB: it
+    stays in memory until it is known to be right.
+    """
+    outcome = {}
+
+    def run():
+        try:
+            outcome["content"] = fetch(url, timeout)
+        except Exception as error:  # whatever it is, the embedded copy is the answer
+            outcome["error"] = error
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(timeout)
+    if thread.is_alive():
+        raise Unusable(f"not there after {timeout:g} seconds")
+    if "error" in outcome:
+        error = outcome["error"]
+        if type(error) is urllib.error.URLError:  # only a wrapper, unlike its child HTTPError
+            error = error.reason
+        raise Unusable(" ".join(str(error).split()) or type(error).__name__)
+    check(outcome["content"])
+    return outcome["content"]
+
+
+def embedded():
+    """Return the embedded copy, or raise Unusable."""
+    try:
+        with open(EMBEDDED, "rb") as file:
+            content = file.read(SIZE + 1)
+        check(content)
+    except (OSError, Unusable) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise Unusable(
+            f"the embedded copy {EMBEDDED} is damaged too: {reason}; restore it with\n"
+            "    git checkout data/auto-mpg.data"
+        ) from error
+    return content
+
+
+def write(path, content):
+    """Write path whole or not at all: to a temporary file beside it, then renamed."""
+    folder = os.path.dirname(os.path.abspath(path))
+    os.makedirs(folder, exist_ok=True)
+    handle, partial = tempfile.mkstemp(prefix=".auto-mpg.", dir=folder)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        os.chmod(partial, 0o644)  # mkstemp's files are for the owner alone
+        os.replace(partial, path)
+    except BaseException:
+        os.unlink(partial)
+        raise
+
+
+def main():
+    parser = argparse.ArgumentParser(description="Get the Auto MPG data set, see DATA_URL.")
+    parser.add_argument("dest", metavar="DEST_FILE")
+    parser.add_argument("--timeout", metavar="SECONDS", type=float, default=DEADLINE)
+    arguments = parser.parse_args()
+    if not 0 < arguments.timeout <= 3600:
+        parser.error("--timeout must be more than 0 and at most 3600 seconds")
+    url = os.environ.get("DATA_URL") or DEFAULT_URL
+    try:
+        try:
+            content, source = download(url, arguments.timeout), url
+        except Unusable as error:
+            print(f"get_data.py: {url}: {error}; using the embedded copy", flush=True)
+            content, source = embedded(), "data/auto-mpg.data"
+        write(arguments.dest, content)
+    except Unusable as error:
+        sys.exit(f"get_data.py: {error}")
+    except OSError as error:
+        sys.exit(f"get_data.py: {arguments.dest}: {error.strerror or error}")
+    print(f"{len(content)} bytes from {source} to {arguments.dest}")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,113 @@
+#!/usr/bin/env python3
+"""Print the results table of a run, what to see in it, and where its picture is.
+
+usage: show_results.py RESULTS_DIR
+
+Exit status: 0 printed; 1 results.csv or the picture is missing or damaged; 2 usage.
+"""
+
+import argparse
+import csv
+import math
+import os
+import sys
+
+HEADER = ["model", "formula", "train_mse", "test_mse"]
+MODELS = 11
+BAR = 16  # width of the longest bar, in characters
+
+
+class Damaged(Exception):
+    """results.csv is not what regress.py writes; the message says why."""
+
+
+def read_results(path):
+    """Return the rows of results.csv as (model, term it adds, train_mse, test_mse).
+
+    Raises OSError if the file cannot be read, Damaged if it is not what regress.py writes.
+    """
+    try:
+        with open(path, encoding="utf-8", newline="") as file:
+            header, *lines = list(csv.reader(file)) or [[]]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise Damaged(str(error)) from error
+    if header != HEADER:
+        raise Damaged("the first line is not " + ",".join(HEADER))
+    if len(lines) != MODELS:
+        raise Damaged(f"{len(lines)} rows instead of {MODELS}")
+
+    rows, before = [], "mpg ~ "
+    for number, line in enumerate(lines, 1):
+        try:
+            model, formula, train, test = line
+            row = (int(model), formula[len(before) :].strip(" +"), float(train), float(test))
+        except ValueError as error:
+            raise Damaged("model {} is not {}".format(number, ",".join(HEADER))) from error
+        if row[0] != number or not row[1] or not formula.startswith(before):
+            raise Damaged(f"model {number} is not the one before it and one more term")
+        if not (math.isfinite(row[2]) and math.isfinite(row[3])):
+            raise Damaged(f"model {number} has an error that is no number")
+        rows.append(row)
+        before = formula
+    return rows
+
+
+def table(rows, block, mark):
+    """Return the rows as the lines of a table, at most 80 columns wide."""
+    best = min(rows, key=lambda row: row[3])
+    longest = max(row[3] for row in rows) or 1
+    lines = ["model  adds                          train MSE   test MSE"]
+    for row in rows:
+        model, term, train, test = row
+        bar = block * round(BAR * test / longest)
+        line = f"{model:>5}  {term:<26} {train:>12.5f} {test:>10.5f}  {bar}"
+        lines.append(line + (" " + mark if row is best else ""))
+    return lines
+
+
+def lesson(rows):
+    """Return what to see in the rows, computed from them, as lines."""
+    best = min(rows, key=lambda row: row[3])
+    first, last = rows[0], rows[-1]
+    lines = [
+        f"Training error goes from {first[2]:.2f} to {last[2]:.2f} as terms are added.",
+        f"Test error is lowest at model {best[0]} ({best[3]:.2f})",
+    ]
+    if best is last:
+        lines[1] += ", the last one: no overfitting seen here."
+    else:
+        lines[1] += f" and rises to {last[3]:.2f} at model {last[0]}."
+        lines.append(
+            f"Past model {best[0]} more terms only learn the training cars by heart: overfitting."
+        )
+    return lines
+
+
+def main():
+    parser = argparse.ArgumentParser(description="Print the results table of a run.")
+    parser.add_argument("results", metavar="RESULTS_DIR")
+    folder = parser.parse_args().results
+    path = os.path.join(folder, "results.csv")
+    try:
+        rows = read_results(path)
+    except OSError as error:
+        sys.exit(f"show_results.py: {path}: {error.strerror}; next: make backfill")
+    except Damaged as error:
+        sys.exit(f"show_results.py: {path} is damaged: {error}; next: make backfill")
+
+    block, mark = "█", "◀ best"
+    try:
+        (block + mark).encode(sys.stdout.encoding or "ascii")
+    except UnicodeEncodeError:
+        block, mark = "#", "< best"
+    picture = os.path.abspath(os.path.join(folder, "bias_variance.png"))
+    here = os.getcwd() + os.sep
+    print("\n".join([*table(rows, block, mark), "", *lesson(rows)]))
+    shown = picture[len(here) :] if picture.startswith(here) else picture
+    if not os.path.exists(picture):
+        sys.exit(f"show_results.py: {shown} is missing; next: make backfill")
+    print("\nPicture: " + shown)
+
+
+if __name__ == "__main__":
+    main()
