@@ -1,0 +1,367 @@
+#!/usr/bin/env python3
+"""Run an Airflow 3 backfill in the foreground, as `airflow backfill DAG -s DATE -e DATE` once did.
+
+Usage:   bin/sandbox bin/backfill.py DAG_ID -s START_DATE -e END_DATE
+Example: bin/sandbox bin/backfill.py dag_test -s 2026-11-23 -e 2026-11-23
+
+Airflow 3's `airflow backfill create` only writes down what is to run. Something has to run it:
+a scheduler, which decides and starts the tasks, and an api-server, which the tasks report to.
+This command starts both for the time of one backfill, creates the backfill, prints a progress
+line each time a task changes its state, and ends all that it started. Dates that have run before
+run again, for real. The commands that it runs are printed as it goes, their output is in
+$AIRFLOW_HOME/logs.
+
+Exit codes: 0 every task succeeded, 1 not all did, or the backfill could not run, 2 wrong usage,
+128 + n interrupted by signal n (Ctrl-C: 130); an interrupted backfill is marked as failed.
+"""
+
+import argparse
+import contextlib
+import fcntl
+import http.client
+import json
+import os
+import shlex
+import signal
+import socket
+import sqlite3
+import sys
+import time
+from collections import Counter
+from datetime import date, datetime, timezone
+from pathlib import Path
+
+import process_tree
+import psutil
+from metadata_db import MetadataDB
+
+HOST = "127.0.0.1"
+TICK = 0.1  # seconds between two looks at the metadata database; a look takes 0.2 ms
+START_TIMEOUT = 180  # seconds for the servers to get ready: some 10 on a laptop, far more on a Pi
+LOG_TAIL = 15  # lines shown of a failed task's log
+# Airflow's own way to ask for "run it again, whatever its outcome was".
+RUN_AGAIN = ["--reprocess-behavior", "completed"]
+
+# How the classic line counts Airflow 3's task instance states; None is "not looked at yet".
+WAITING = {None, "scheduled", "up_for_retry", "up_for_reschedule", "deferred", "awaiting_input"}
+RUNNING = {"queued", "running", "restarting"}
+FAILED = {"failed", "upstream_failed"}
+SKIPPED = {"skipped", "removed"}
+
+
+class CannotRun(Exception):
+    """The backfill could not be run; the message says why and what to do."""
+
+
+class Interrupted(BaseException):
+    """A signal asked this process to end; holds its number."""
+
+
+def progress_line(runs):
+    """Return the `[backfill progress]` line of Airflow 1 and 2 for a list of metadata_db.Run.
+
+    deadlocked: the unfinished tasks of a DAG run that Airflow gave up on although no task of it
+    failed, since none of them can ever start.
+    """
+    states = Counter()
+    deadlocked = 0
+    for run in runs:
+        of_run = Counter(state for state, _ in run.tasks.values())
+        states += of_run
+        if run.state == "failed" and not FAILED & of_run.keys():
+            deadlocked += sum(of_run[state] for state in WAITING)
+
+    def count(names):
+        return sum(states[name] for name in names)
+
+    return (
+        f"INFO - [backfill progress] | finished run {sum(map(finished, runs))} of {len(runs)}"
+        f" | tasks waiting: {count(WAITING)} | succeeded: {states['success']}"
+        f" | running: {count(RUNNING)} | failed: {count(FAILED)} | skipped: {count(SKIPPED)}"
+        f" | deadlocked: {deadlocked} | not ready: {states[None]}"
+    )
+
+
+def finished(run):
+    """Return whether a metadata_db.Run has come to its end, good or bad."""
+    return run.state in ("success", "failed")
+
+
+def tail(log, lines=LOG_TAIL):
+    """Return the last lines of a log file as text; Airflow's task logs hold one JSON a line."""
+    shown = []
+    for line in log.read_text(errors="replace").splitlines():
+        with contextlib.suppress(ValueError, KeyError, TypeError):
+            line = str(json.loads(line)["event"])
+        # "::group::" and the like are for the web page, which folds what is between them.
+        shown += [part for part in line.splitlines() if not part.startswith("::")]
+    return "\n".join("     | " + line for line in shown[-lines:])
+
+
+class Backfill:
+    """One backfill, from the check of what is there to the last progress line.
+
+    dag_id, start, end: what to run; dates inclusive. home: AIRFLOW_HOME, with a migrated database.
+    """
+
+    def __init__(self, dag_id, start, end, home):
+        self.dag_id, self.start, self.end = dag_id, start, end
+        self.logs = home / "logs"
+        self.record = home / "backfill.processes"
+        self.servers = {}  # {name: (Popen, log file)}
+        self.chain = chain_to_make()
+        try:
+            self.database = MetadataDB(home / "airflow.db")
+            self.was_paused = self.database.dag_is_paused(dag_id)
+        except (LookupError, OSError, sqlite3.Error) as error:
+            raise CannotRun(
+                f"the metadata database knows no DAG {dag_id!r} ({error}); make list-dags shows"
+                " which it knows"
+            ) from error
+
+    def run(self):
+        """Run it; return whether every task succeeded. Raises CannotRun or Interrupted."""
+        self.repair()
+        with process_tree.ProcessTree(self.record) as self.tree:
+            try:
+                # The two slowest things, at the same time. The scheduler has to wait until the
+                # backfill is written: SQLite takes one writer at a time.
+                port = self.start_api_server()
+                self.create()
+                self.start_scheduler(port)
+                self.wait_for_api_server(port)
+                # A paused DAG's backfill stays queued. Not before now: the first task would
+                # find an API that is still loading, and give up on it after five seconds.
+                self.database.pause_dag(self.dag_id, False)
+                runs = self.watch()
+                self.stop_scheduler()
+            finally:
+                self.tidy_up()
+        self.show_failures(runs)
+        return all(run.state == "success" for run in runs)
+
+    def repair(self):
+        """End and close what an earlier run left behind when it was killed."""
+        if left := process_tree.end(self.record):
+            print(f"   repaired: ended {left} processes that a killed backfill had left behind")
+        for backfill_id in self.database.open_backfills(self.dag_id):
+            self.database.close_backfill(backfill_id)
+            print(f"   repaired: closed backfill {backfill_id}, which had been cut short")
+
+    def tidy_up(self):
+        """Leave nothing running and nothing open, whatever happened; not to be interrupted."""
+        for number in SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
+        process_tree.end(self.record)
+        for backfill_id in self.database.open_backfills(self.dag_id):
+            self.database.close_backfill(backfill_id)
+        self.database.pause_dag(self.dag_id, self.was_paused)
+
+    def launch(self, name, *arguments, **environment):
+        """Start an airflow command in the tree; announce it with the path of its log."""
+        log = self.logs / f"{name}.log"
+        print(f"   $ airflow {shlex.join(arguments)}   (log: {shown(log)})")
+        return self.tree.start(["airflow", *arguments], log, **environment), log
+
+    def start_api_server(self):
+        """Start an api-server with the execution API alone, on a free port; return the port."""
+        with socket.socket() as probe:
+            probe.bind((HOST, 0))
+            port = probe.getsockname()[1]
+        arguments = ["--apps", "execution", "--host", HOST, "--port", str(port), "--workers", "1"]
+        self.servers["api-server"] = self.launch("api-server", "api-server", *arguments)
+        return port
+
+    def create(self):
+        """Write the backfill and its DAG runs into the metadata database."""
+        dates = ["--from-date", str(self.start), "--to-date", str(self.end)]
+        command = ["backfill", "create", "--dag-id", self.dag_id, *dates, *RUN_AGAIN]
+        process, log = self.launch("backfill-create", *command)
+        self.wait(lambda: process.poll() is not None, "airflow backfill create to end")
+        created = self.database.open_backfills(self.dag_id)
+        if process.returncode != 0 or not created:
+            raise CannotRun(
+                f"airflow backfill create failed; the end of {shown(log)}:\n{tail(log)}"
+            )
+        self.backfill_id = created[-1]
+        for run in self.database.runs(self.backfill_id):
+            if run.obstacle:
+                raise CannotRun(
+                    f"Airflow refused to run {self.dag_id} for {run.logical_date}: {run.obstacle}"
+                )
+
+    def start_scheduler(self, port):
+        """Start the scheduler, whose executor runs the tasks."""
+        self.servers["scheduler"] = self.launch(
+            "scheduler",
+            "scheduler",
+            "--skip-serve-logs",  # its log server would listen to the whole network
+            AIRFLOW__CORE__EXECUTION_API_SERVER_URL=f"http://{HOST}:{port}/execution/",
+            # No DAG runs but the backfill's: else it adds today's own, which is then in the way.
+            AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE="False",
+        )
+
+    def wait_for_api_server(self, port):
+        """Wait until the execution API answers; its first answer takes it some seconds."""
+
+        def healthy():
+            with contextlib.suppress(OSError, http.client.HTTPException):
+                connection = http.client.HTTPConnection(HOST, port, timeout=START_TIMEOUT)
+                connection.request("GET", "/execution/health")
+                return connection.getresponse().status == 200
+
+        self.wait(healthy, "the api-server to answer")
+
+    def watch(self):
+        """Print the progress line whenever it changes; return the runs when all have finished."""
+        line = None
+        while True:
+            self.check()
+            runs = self.database.runs(self.backfill_id)
+            if line != (line := progress_line(runs)):
+                print(line)
+            if all(map(finished, runs)):
+                return runs
+            time.sleep(TICK)
+
+    def stop_scheduler(self):
+        """Let the last task's process close its log, which it does after its last report.
+
+        An executor that is asked to stop waits for its tasks. Not for ever: one stop in some
+        fourteen was seen to hang, and by now nothing but the end of a log can be lost.
+        """
+        scheduler, _ = self.servers.pop("scheduler")
+        scheduler.terminate()
+        with contextlib.suppress(TimeoutError):
+            self.wait(lambda: scheduler.poll() is not None, "the scheduler to end", 5)
+
+    def wait(self, condition, what, timeout=START_TIMEOUT):
+        """Wait until condition() is true; raises TimeoutError after timeout seconds."""
+        deadline = time.monotonic() + timeout
+        while not condition():
+            self.check()
+            if time.monotonic() > deadline:
+                raise TimeoutError(
+                    f"waited {timeout} s for {what}; its log is in {shown(self.logs)}"
+                )
+            time.sleep(TICK)
+
+    def check(self):
+        """Raise if a server has died, or if the make that started this process has."""
+        for name, (process, log) in self.servers.items():
+            if process.poll() is not None:
+                raise CannotRun(
+                    f"the {name} ended by itself (exit code {process.returncode});"
+                    f" the end of {shown(log)}:\n{tail(log)}"
+                )
+        if any(process.ppid() != parent for process, parent in self.chain):
+            raise Interrupted(signal.SIGTERM)
+
+    def show_failures(self, runs):
+        """Print, for each failed task, the end of its log and where the whole of it is."""
+        for run in runs:
+            for task_id, (state, try_number) in run.tasks.items():
+                if state == "failed":
+                    log = self.logs.joinpath(
+                        f"dag_id={self.dag_id}",
+                        f"run_id={run.run_id}",
+                        f"task_id={task_id}",
+                        f"attempt={try_number}.log",
+                    )
+                    print(f"\nbackfill: task {task_id} of {run.logical_date} failed;", end=" ")
+                    print(f"{shown(log)} ends:")
+                    print(tail(log) if log.exists() else "     | (it wrote no log)")
+
+
+def chain_to_make():
+    """Return [(psutil.Process, its parent's pid)] from this process up to the make that runs it.
+
+    Nobody passes a signal on from a make that was killed; but one of these then has a new parent.
+    Started by hand, without make, the list is empty: whoever wants may leave it running.
+    """
+    chain = []
+    process = psutil.Process()
+    for parent in process.parents():
+        chain.append((process, parent.pid))
+        if parent.name() in ("make", "gmake"):
+            return chain
+        process = parent
+    return []
+
+
+def shown(path):
+    """Return a path as a user would type it: relative if it is below the current directory."""
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def interrupt(number, _frame):
+    raise Interrupted(number)
+
+
+def parse(arguments):
+    """Return the parsed arguments, checked; exits with 2 and one line if they are wrong."""
+    parser = argparse.ArgumentParser(
+        prog="backfill", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("dag_id")
+    parser.add_argument("-s", "--start-date", required=True, metavar="YYYY-MM-DD")
+    parser.add_argument("-e", "--end-date", required=True, metavar="YYYY-MM-DD")
+    args = parser.parse_args(arguments)
+    for name in ("start_date", "end_date"):
+        try:
+            setattr(args, name, date.fromisoformat(getattr(args, name)))
+        except ValueError as error:
+            parser.error(f"--{name.replace('_', '-')}: {error}; expected YYYY-MM-DD")
+    if args.start_date > args.end_date:
+        parser.error(f"the start date {args.start_date} is after the end date {args.end_date}")
+    today = datetime.now(timezone.utc).date()
+    if args.end_date > today:
+        parser.error(f"{args.end_date} is in the future: it is {today} in UTC")
+    return args
+
+
+def main(arguments=None):
+    """Run the backfill that the arguments describe; return the exit code."""
+    args = parse(arguments)
+    sys.stdout.reconfigure(line_buffering=True)  # progress shows at once in a pipe, too
+    if "AIRFLOW_HOME" not in os.environ:
+        print(
+            "backfill: AIRFLOW_HOME is not set; run it with: bin/sandbox bin/backfill.py",
+            file=sys.stderr,
+        )
+        return 2
+    home = Path(os.environ["AIRFLOW_HOME"])
+    for number in SIGNALS:
+        signal.signal(number, interrupt)
+    try:
+        with (home / "backfill.lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise CannotRun(
+                    "another backfill is running in this checkout; wait for its end"
+                ) from None
+            succeeded = Backfill(args.dag_id, args.start_date, args.end_date, home).run()
+    except (CannotRun, TimeoutError, OSError) as error:
+        print(f"backfill: {error}", file=sys.stderr)
+        return 1
+    except Interrupted as interrupted:
+        number = interrupted.args[0]
+        print(
+            f"backfill: interrupted by {signal.Signals(number).name}; nothing is left running",
+            file=sys.stderr,
+        )
+        return 128 + number
+    if not succeeded:
+        print(
+            "\nbackfill: not every task succeeded; mend what the log says, then run: make backfill",
+            file=sys.stderr,
+        )
+    return 0 if succeeded else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,88 @@
+"""The few rows of Airflow's metadata database that a foreground backfill reads and writes.
+
+This is the one place of the kit that leans on something Airflow does not promise: the names of
+some tables and columns. The public way, the REST API, needs Airflow's whole web application,
+which takes more time to start than the rest of the run together (see docs/adr/0001). A test
+(tests/test_metadata_db.py) holds every statement here against a database made by the locked
+Airflow, and the states read here against what Airflow's own CLI says; it fails when they move.
+"""
+
+import sqlite3
+from collections import namedtuple
+from datetime import datetime, timezone
+
+# One DAG run of a backfill. state: Airflow's DagRunState, or None if no run could be created, in
+# which case obstacle says why. tasks: {task_id: (state, try number)}, with Airflow's
+# TaskInstanceState or None, which is a task instance that the scheduler has not looked at yet.
+Run = namedtuple("Run", "run_id logical_date state obstacle tasks")
+
+UNFINISHED = "('queued', 'running')"
+
+
+class MetadataDB:
+    """A connection to the SQLite file at path, which has to exist."""
+
+    def __init__(self, path):
+        # Every statement is its own transaction (isolation_level=None), and waits for the
+        # scheduler's to end for at most half a minute.
+        self._db = sqlite3.connect(
+            f"{path.as_uri()}?mode=rw", uri=True, timeout=30, isolation_level=None
+        )
+
+    def dag_is_paused(self, dag_id):
+        """Return the pause flag of a DAG; raises LookupError if the database has no such DAG."""
+        row = self._db.execute(
+            "SELECT is_paused FROM dag WHERE dag_id = ? AND NOT is_stale", [dag_id]
+        ).fetchone()
+        if row is None:
+            raise LookupError(dag_id)
+        return bool(row[0])
+
+    def pause_dag(self, dag_id, is_paused):
+        """Set the pause flag of a DAG."""
+        self._db.execute("UPDATE dag SET is_paused = ? WHERE dag_id = ?", [is_paused, dag_id])
+
+    def open_backfills(self, dag_id):
+        """Return the ids of the DAG's backfills that are not marked as completed."""
+        rows = self._db.execute(
+            "SELECT id FROM backfill WHERE dag_id = ? AND completed_at IS NULL", [dag_id]
+        )
+        return [backfill_id for (backfill_id,) in rows]
+
+    def close_backfill(self, backfill_id):
+        """Mark a backfill as completed, and as failed what of it has not run to its end.
+
+        The scheduler would do the first half, but only every 30 s, and until then Airflow
+        refuses the next backfill. Nothing of the backfill may be running any more.
+        """
+        now = datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M:%S.%f")
+        runs = f"FROM dag_run WHERE backfill_id = ? AND state IN {UNFINISHED}"
+        for statement in (
+            "UPDATE task_instance SET state = 'failed', end_date = ?"
+            " WHERE state IN ('scheduled', 'queued', 'running', 'restarting', 'deferred')"
+            f" AND (dag_id, run_id) IN (SELECT dag_id, run_id {runs})",
+            f"UPDATE dag_run SET state = 'failed', end_date = ? WHERE id IN (SELECT id {runs})",
+            "UPDATE backfill SET completed_at = ? WHERE id = ? AND completed_at IS NULL",
+        ):
+            self._db.execute(statement, [now, backfill_id])
+
+    def runs(self, backfill_id):
+        """Return the DAG runs of a backfill, in its order, as a list of Run."""
+        tasks = {}
+        for run_id, task_id, state, try_number in self._db.execute(
+            "SELECT ti.run_id, ti.task_id, ti.state, ti.try_number FROM task_instance ti"
+            " JOIN dag_run r ON r.dag_id = ti.dag_id AND r.run_id = ti.run_id"
+            " JOIN backfill_dag_run b ON b.dag_run_id = r.id WHERE b.backfill_id = ?",
+            [backfill_id],
+        ):
+            tasks.setdefault(run_id, {})[task_id] = (state, try_number)
+        rows = self._db.execute(
+            "SELECT r.run_id, b.logical_date, r.state, b.exception_reason"
+            " FROM backfill_dag_run b LEFT JOIN dag_run r ON r.id = b.dag_run_id"
+            " WHERE b.backfill_id = ? ORDER BY b.sort_ordinal",
+            [backfill_id],
+        )
+        return [
+            Run(run_id, logical_date[:10], state, obstacle, tasks.get(run_id, {}))
+            for run_id, logical_date, state, obstacle in rows
+        ]
