@@ -1,0 +1,138 @@
+# Airflow Sandbox: the Airflow tutorial of 2019, to be run. Read it from the top: one target a step.
+#
+#   make all       from a clone to the last line of the tutorial, and to its results
+#   make verify    the proof that it all works
+#   make help      every target and variable
+
+# What you may set, as in: make backfill START=2026-01-01 END=2026-01-22
+#: which Airflow, a folder of editions/
+EDITION ?= 3
+#: the day to run, in UTC; today by default
+DATE ?= $(TODAY)
+#: the first day of a range
+START ?= $(DATE)
+#: the last day of a range
+END ?= $(DATE)
+#: conda, venv, or auto: conda where it can be had
+ENV_MANAGER ?= auto
+#: the conda, mamba or micromamba to use
+CONDA ?=
+#: the Python to make a venv from
+PYTHON ?=
+#: where to download the data from, if not from UCI
+DATA_URL ?=
+
+# Strict settings: a misspelt variable is reported, and a failing command stops the recipe.
+MAKEFLAGS += --warn-undefined-variables --no-builtin-rules
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.SUFFIXES:
+.DELETE_ON_ERROR:
+# The steps of a tutorial come one after the other, under make -j, too.
+.NOTPARALLEL:
+
+$(if $(wildcard editions/$(EDITION)/edition.mk),,\
+    $(error EDITION=$(EDITION) is not an edition; these are: $(notdir $(wildcard editions/*))))
+include editions/$(EDITION)/edition.mk
+THIS := $(firstword $(MAKEFILE_LIST))
+TODAY := $(shell date -u +%F)
+STATE := .sandbox/$(EDITION)
+LOCK := editions/$(EDITION)/requirements.txt
+# Environments and configurations hold absolute paths, so env.done remembers where it was made,
+# and all is made anew if the checkout has moved.
+MOVED := $(shell [ "$$(cat $(STATE)/env.done 2>&1)" = "$$(pwd -P)" ] || echo FORCE)
+export EDITION DATE START END ENV_MANAGER CONDA PYTHON DATA_URL PYTHON_MIN PYTHON_MAX
+
+# How a step runs: bin/step announces a command and times it, bin/sandbox runs one in the
+# edition's environment. A file NAME.done exists if, and only if, that step has succeeded.
+
+## all : everything below, from the environment to the results
+all: env config initdb list-dags list-tasks backfill results
+
+## env : the environment: a Python from conda or in a venv, and the locked packages
+env: $(STATE)/env.done
+	@echo "   environment: $(STATE)/env"
+$(STATE)/env.done: environment.yml $(LOCK) bin/make-env $(MOVED) | check-input
+	@bin/step "Make the environment" bin/make-env $(STATE)/env $(LOCK)
+	@pwd -P > $@
+
+## config : airflow.cfg as Airflow makes it, with our dags_folder and a few more settings
+config: $(STATE)/config.done
+	@echo "   configuration: $(STATE)/airflow/airflow.cfg"
+$(STATE)/config.done: $(STATE)/env.done editions/$(EDITION)/edition.mk bin/set_config.py
+	@bin/step "Let Airflow make its airflow.cfg" bin/sandbox $(MAKE_CONFIG)
+	@bin/step "Set dags_folder in it, and more" bin/sandbox bin/set_config.py \
+	    $(STATE)/airflow/airflow.cfg $(SECRETS:%=--secret %) \
+	    core.dags_folder="$$(pwd -P)/dags" $(SETTINGS)
+	@touch $@
+
+## initdb : the metadata database, where Airflow keeps what it knows
+initdb: $(STATE)/initdb.done
+	@echo "   metadata database: $(STATE)/airflow/airflow.db"
+$(STATE)/initdb.done: $(STATE)/config.done
+	@bin/step "Set up the metadata database" bin/sandbox $(INITDB)
+	@touch $@
+
+# Airflow 3 runs a DAG as it stands in the database; the file is where it comes from.
+$(STATE)/dags.done: $(STATE)/initdb.done $(wildcard dags/*.py)
+	@bin/step "Create the DAG" bin/sandbox python dags/dag_example.py
+	@bin/step "Store it in the metadata database" bin/sandbox $(STORE_DAGS)
+	@touch $@
+
+## list-dags : the DAGs that Airflow knows
+list-dags: $(STATE)/dags.done
+	@bin/step "List the DAGs" bin/sandbox $(LIST_DAGS)
+
+## list-tasks : the tasks of our DAG
+list-tasks: $(STATE)/dags.done
+	@bin/step "List the tasks of dag_test" bin/sandbox $(LIST_TASKS)
+
+## backfill : run the DAG for a day, or for each day of a range, and watch it
+backfill: $(STATE)/dags.done
+	@bin/step "Run a backfill of dag_test" bin/sandbox $(BACKFILL) -s "$$START" -e "$$END"
+
+## results : the results as a table, and where the picture is
+results: $(STATE)/env.done $(if $(wildcard results/$(EDITION)/$(END)/results.csv),,backfill)
+	@bin/step "Show the results" bin/sandbox python bin/show_results.py "results/$$EDITION/$$END"
+
+## verify : the tests: the line, the three tasks, the numbers, and the kit itself
+verify: $(STATE)/env.done $(STATE)/tools.done
+	@bin/step "Verify" bin/sandbox python -m pytest
+
+# What only the tests need: linters, and a conda channel's builder.
+$(STATE)/tools.done: tests/tools.txt $(STATE)/env.done
+	@ENV_MANAGER=venv PYTHON=$(STATE)/env/bin/python \
+	    bin/step "Make the environment of the test tools" bin/make-env $(STATE)/tools tests/tools.txt
+	@touch $@
+
+## bench : how fast it is, against the same steps typed by hand
+bench: $(STATE)/dags.done
+	@bin/step "Measure" bin/sandbox python bench/bench.py
+
+## lock : renew the locked versions of all packages
+lock: $(STATE)/env.done
+	@bin/step "Renew the lock" bin/make-lock
+
+## clean : remove the DAG runs, their results, and Airflow's state; keep the environment
+clean:
+	rm -rf results $(STATE)/airflow $(STATE)/config.done $(STATE)/initdb.done $(STATE)/dags.done
+
+## distclean : remove everything that the kit ever made
+distclean:
+	rm -rf results .sandbox .pytest_cache .ruff_cache bin/__pycache__ tests/__pycache__ \
+	    dags/__pycache__ __pycache__
+
+## help : this list
+help:
+	@awk -F ' : ' '/^## /     { printf "  make %-11s %s\n", substr($$1, 4), $$2 }' $(THIS)
+	@echo; echo "Variables, as in: make backfill START=2026-01-01 END=2026-01-22"; echo
+	@awk '/^#: / { text = substr($$0, 4); getline; printf "  %-16s %s\n", $$1, text }' $(THIS)
+
+# Before anything is touched: can the variables be used?
+check-input:
+	@bin/check-input
+FORCE:
+.PHONY: check-input FORCE
+.PHONY: all env config initdb list-dags list-tasks backfill results
+.PHONY: verify bench lock clean distclean help

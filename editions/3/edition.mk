@@ -1,0 +1,24 @@
+# Airflow 3: the verbs of the tutorial's steps, the Pythons that it runs on, and the settings
+# that this tutorial changes in its airflow.cfg.
+
+PYTHON_MIN := 3.10
+PYTHON_MAX := 3.14
+
+MAKE_CONFIG := airflow config get-value core dags_folder
+INITDB      := airflow db migrate
+STORE_DAGS  := airflow dags reserialize
+LIST_DAGS   := airflow dags list
+LIST_TASKS  := airflow tasks list dag_test
+BACKFILL    := bin/backfill.py dag_test
+
+# 64 bytes or more, so that Airflow does not warn of a weak key.
+SECRETS  := api_auth.jwt_secret
+# Quiet commands, but tasks that log what they print; servers for this machine alone; and, as the
+# machine is small, fewer workers than the 32 of the default, which look around more often.
+SETTINGS := core.load_examples=False \
+            core.parallelism=8 \
+            logging.logging_level=WARNING \
+            logging.namespace_levels=airflow.task=INFO \
+            api.host=127.0.0.1 \
+            workers.min_heartbeat_interval=1 \
+            scheduler.scheduler_idle_sleep_time=0.2
