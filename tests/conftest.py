@@ -1,0 +1,97 @@
+"""What the tests share: a checkout of their own, in a place that is as awkward as a user's."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import psutil
+import pytest
+
+PROJECT = Path(__file__).resolve().parent.parent
+AWKWARD = "air flow & 100% ö"  # blanks, shell and config metacharacters, a letter beyond ASCII
+NOT_COPIED = shutil.ignore_patterns(".git", ".sandbox", "results", "__pycache__", ".*_cache")
+
+
+class Checkout:
+    """A copy of this checkout, of its files as they are now, that uses the same environment.
+
+    So what the tests do to a database, a DAG or a result never happens to the user's own.
+    """
+
+    def __init__(self, folder):
+        self.path = folder
+        self.state = folder / ".sandbox/3"
+        self.home = self.state / "airflow"
+        shutil.copytree(PROJECT, folder, ignore=NOT_COPIED)
+        self.state.mkdir(parents=True)
+        for name in ("env", "tools"):
+            (self.state / name).symlink_to(PROJECT / ".sandbox/3" / name)
+        self.done("env", "tools")
+
+    def done(self, *steps):
+        """Mark steps as done, as make does after their success."""
+        for step in steps:
+            (self.state / f"{step}.done").write_text(f"{self.path}\n")
+
+    def run(self, *command, **options):
+        """Run a command in the checkout; return its subprocess.CompletedProcess, output as text."""
+        options = {"capture_output": True, "text": True, "timeout": 600, **options}
+        return subprocess.run([str(word) for word in command], cwd=self.path, **options)
+
+    def make(self, *arguments, **options):
+        """Run make with arguments; return its subprocess.CompletedProcess."""
+        return self.run("make", *arguments, **options)
+
+    def processes(self):
+        """Return the living processes that work for this checkout, for an assertion to show."""
+        found = []
+        for process in psutil.process_iter():
+            try:
+                if f"AIRFLOW_HOME={self.home}" in "\n".join(
+                    f"{name}={value}" for name, value in process.environ().items()
+                ) or str(self.path) in " ".join(process.cmdline()):
+                    found.append((process.pid, process.cmdline()))
+            except psutil.Error:
+                continue
+        return found
+
+
+BLOCK = re.compile(r"^```(bash|text)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def readme_steps():
+    """Return [(command, what it is expected to print, or None)] of the README's walk-through."""
+    readme = (PROJECT / "README.md").read_text()
+    walk = readme[readme.index("## Step by step") : readme.index("## The commands, then and now")]
+    steps = []
+    for kind, text in BLOCK.findall(walk):
+        if kind == "bash":
+            steps += [(line, None) for line in text.splitlines()]
+        else:
+            steps[-1] = (steps[-1][0], text)
+    return steps
+
+
+@pytest.fixture(scope="session")
+def new_checkout(tmp_path_factory):
+    """A function that makes a fresh Checkout: no configuration, no database, no results."""
+    return lambda: Checkout(tmp_path_factory.mktemp("checkout").resolve() / AWKWARD)
+
+
+@pytest.fixture(scope="session")
+def finished(new_checkout):
+    """A Checkout in which `make all` has run; its outcome is in .all."""
+    checkout = new_checkout()
+    checkout.all = checkout.make("all")
+    return checkout
+
+
+@pytest.fixture(scope="session")
+def walked(new_checkout):
+    """A Checkout in which the README was followed step by step; the outcomes are in .outcomes."""
+    checkout = new_checkout()
+    checkout.outcomes = {
+        command: checkout.run("bash", "-c", f"{command} 2>&1") for command, _ in readme_steps()
+    }
+    return checkout

@@ -1,0 +1,268 @@
+"""The foreground backfill: how it counts, how it fails, and how it ends when it is interrupted."""
+
+import fcntl
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from datetime import datetime, timedelta, timezone
+
+import pytest
+from conftest import PROJECT
+from test_end_to_end import all_succeeded, progress, results_of
+
+sys.path.insert(0, str(PROJECT / "bin"))
+from backfill import progress_line
+from metadata_db import MetadataDB, Run
+
+DAY = "2024-06-01"
+
+
+def run_of(state, *states):
+    tasks = {f"task{number}": (state, 1) for number, state in enumerate(states)}
+    return Run("backfill__x", DAY, state, None, tasks)
+
+
+def counts(*runs):
+    """Return what the line says of these runs, without the zeros."""
+    (line,) = progress(progress_line(list(runs)))
+    return {name: count for name, count in line.items() if count}
+
+
+def test_the_line_is_the_tutorials_to_the_letter():
+    assert progress_line([run_of("success", "success", "success", "success")]) == (
+        "INFO - [backfill progress] | finished run 1 of 1 | tasks waiting: 0 | succeeded: 3"
+        " | running: 0 | failed: 0 | skipped: 0 | deadlocked: 0 | not ready: 0"
+    )
+
+
+@pytest.mark.parametrize(
+    ("states", "expected"),
+    [
+        ((None, None, None), {"waiting": 3, "not_ready": 3}),
+        (("running", None, None), {"running": 1, "waiting": 2, "not_ready": 2}),
+        (("queued", "restarting", "scheduled"), {"running": 2, "waiting": 1}),
+        (("up_for_retry", "up_for_reschedule", "deferred"), {"waiting": 3}),
+        (("failed", "upstream_failed", "success"), {"failed": 2, "succeeded": 1}),
+        (("skipped", "removed", "success"), {"skipped": 2, "succeeded": 1}),
+    ],
+)
+def test_each_state_of_airflow_3_is_counted_where_the_classic_line_had_it(states, expected):
+    assert counts(run_of("running", *states)) == {"runs": 1, **expected}
+
+
+def test_runs_are_added_up_and_finished_ones_counted():
+    runs = [run_of("success", "success"), run_of("failed", "failed"), run_of("queued", None)]
+    assert counts(*runs) == {
+        **{"runs": 3, "finished": 2, "succeeded": 1, "failed": 1, "waiting": 1, "not_ready": 1}
+    }
+
+
+def test_tasks_of_a_run_that_failed_without_a_failed_task_are_deadlocked():
+    assert counts(run_of("failed", "success", None))["deadlocked"] == 1
+    assert "deadlocked" not in counts(run_of("failed", "failed", None))
+
+
+def test_airflow_has_no_state_that_the_line_would_not_count(finished):
+    # What this Airflow calls its states, asked of Airflow itself.
+    listed = finished.run(
+        "bin/sandbox",
+        "python",
+        "-c",
+        "from airflow.utils.state import TaskInstanceState as s; print(*[x.value for x in s])",
+    ).stdout.split()
+    assert "success" in listed
+    for state in listed:
+        line = counts(run_of("running", state))
+        assert len(line) == 2, f"state {state!r} is counted as {line}"
+
+
+def test_the_same_states_as_airflows_own_command_line(finished):
+    database = MetadataDB(finished.home / "airflow.db")
+    (run,) = database.runs(1)
+    command = ["bin/sandbox", "airflow", "tasks", "states-for-dag-run", "dag_test", run.run_id]
+    shown = finished.run(*command, "-o", "plain").stdout
+    assert len(run.tasks) == 3
+    for task_id, (state, _) in run.tasks.items():
+        assert any({task_id, state} <= set(line.split()) for line in shown.splitlines()), shown
+
+
+def break_task(checkout, task_id, command):
+    """Let a task of the checkout's DAG run another command."""
+    file = checkout.path / "dags/dag_example.py"
+    start = f'task_id="{task_id}",\n        bash_command='
+    text = file.read_text()
+    assert start in text
+    file.write_text(text.replace(start, f"{start}{command!r} or "))
+
+
+def test_the_checks_of_make_verify_fail_on_a_broken_dag_and_show_why(new_checkout):
+    """The control of the controls: a task that fails turns the tests of `make all` red."""
+    checkout = new_checkout()
+    break_task(checkout, "run_regression", "echo the reason why; exit 7")
+    tests = checkout.run(sys.executable, "-m", "pytest", "tests/test_end_to_end.py", "-k", "three")
+    assert tests.returncode == 1
+    assert "1 failed" in tests.stdout, tests.stdout
+    # What make all printed, which is in the failed test's report.
+    (*_, last) = re.findall(r"finished run 1 of 1 .*", tests.stdout)
+    assert "| succeeded: 1 | running: 0 | failed: 2 |" in last
+    (log,) = re.findall(
+        r"task run_regression of \S+ failed; (\S+attempt=1.log) ends:", tests.stdout
+    )
+    assert log.startswith(".sandbox/3/airflow/logs/")
+    assert "| the reason why" in tests.stdout
+    assert "then run: make backfill" in tests.stdout
+    assert checkout.processes() == []
+
+
+@pytest.fixture(scope="module")
+def slow(new_checkout):
+    """A checkout, ready to run, whose second task takes a minute."""
+    checkout = new_checkout()
+    break_task(checkout, "run_regression", "sleep 61")
+    outcome = checkout.make("list-tasks")
+    assert outcome.returncode == 0, outcome.stdout + outcome.stderr
+    return checkout
+
+
+def start_until(checkout, sign):
+    """Start `make backfill` and return it when it has printed a line that the pattern matches."""
+    process = subprocess.Popen(
+        ["make", "backfill", f"DATE={DAY}"],
+        cwd=checkout.path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    for line in process.stdout:
+        if re.search(sign, line):
+            return process
+    raise AssertionError(f"make backfill ended without {sign!r}")
+
+
+SERVERS_START = r"\$ airflow scheduler"
+SECOND_TASK_RUNS = r"succeeded: 1 \| running: 1"
+
+
+def wait(condition, what, seconds=60):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {seconds} s for {what}"
+        time.sleep(0.1)
+
+
+@pytest.mark.parametrize(
+    ("number", "sign"),
+    [
+        (signal.SIGINT, SECOND_TASK_RUNS),
+        (signal.SIGTERM, SERVERS_START),
+        (signal.SIGHUP, SERVERS_START),
+    ],
+)
+def test_a_signal_ends_all_and_closes_the_backfill(slow, number, sign):
+    make = start_until(slow, sign)
+    # As a terminal does it for Ctrl-C: to the whole foreground group, make included.
+    os.killpg(make.pid, number)
+    output, _ = make.communicate(timeout=60)
+    assert make.returncode != 0
+    if number == signal.SIGINT:
+        assert "interrupted by SIGINT" in output
+    wait(lambda: not slow.processes(), "the processes to end", 5)
+    database = MetadataDB(slow.home / "airflow.db")
+    assert database.open_backfills("dag_test") == []
+    assert database.dag_is_paused("dag_test")
+
+
+def kill_make(checkout, make):
+    make.kill()
+
+
+def kill_scheduler(checkout, make):
+    # The record of the processes has a line for each, and the scheduler was started last.
+    record = (checkout.home / "backfill.processes").read_text().splitlines()
+    os.kill(int(record[-1].split()[0]), signal.SIGKILL)
+
+
+def kill_backfill(checkout, make):
+    for pid, command in checkout.processes():
+        if any("backfill.py" in word for word in command):
+            os.kill(pid, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("kill", [kill_make, kill_scheduler, kill_backfill])
+def test_kill_9_of_any_one_process_leaves_nothing_running(slow, kill):
+    make = start_until(slow, SECOND_TASK_RUNS)
+    wait(lambda: any("sleep" in command for _, command in slow.processes()), "the task")
+    kill(slow, make)
+    make.communicate(timeout=60)
+    assert make.returncode != 0
+    wait(lambda: not slow.processes(), "the processes to end", 10)
+
+
+def test_after_kill_9_the_next_backfill_repairs_and_runs(slow):
+    """Goes on where the test before it stopped: bin/backfill.py was killed."""
+    assert MetadataDB(slow.home / "airflow.db").open_backfills("dag_test")
+    (slow.path / "dags/dag_example.py").write_text((PROJECT / "dags/dag_example.py").read_text())
+    outcome = slow.make("backfill", f"DATE={DAY}")
+    assert outcome.returncode == 0, outcome.stdout + outcome.stderr
+    assert "repaired: closed backfill" in outcome.stdout
+    assert progress(outcome.stdout)[-1] == all_succeeded()
+
+
+def test_a_second_backfill_at_the_same_time_is_refused(finished):
+    with (finished.home / "backfill.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        outcome = finished.make("backfill", f"DATE={DAY}")
+    assert outcome.returncode != 0
+    assert "another backfill is running" in outcome.stderr
+    assert "backfill progress" not in outcome.stdout
+
+
+def test_without_any_network_a_backfill_works(finished):
+    # A network namespace of its own, in which there is nothing but the loopback device.
+    loopback_up = (
+        "import fcntl, os, socket, struct, sys;"
+        "fcntl.ioctl(socket.socket(), 0x8914, struct.pack('16sh14x', b'lo', 0x49));"
+        "os.execvp(sys.argv[1], sys.argv[1:])"
+    )
+    alone = ["unshare", "--net", "--map-root-user", sys.executable, "-c", loopback_up]
+    if subprocess.run([*alone, "true"], capture_output=True).returncode:
+        pytest.skip("this machine lets nobody make a network namespace (unshare --net)")
+    outcome = finished.run(*alone, "make", "backfill", "results")
+    assert outcome.returncode == 0, outcome.stdout + outcome.stderr
+    assert progress(outcome.stdout)[-1] == all_succeeded()
+    log = max(finished.home.glob("logs/*/*/task_id=get_data/attempt=*.log"), key=os.path.getmtime)
+    assert "embedded copy" in log.read_text()
+    assert results_of(finished).is_dir()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["-s", "2024-13-01", "-e", "2024-12-31"], "YYYY-MM-DD"),
+        (["-s", "2024-02-02", "-e", "2024-02-01"], "after"),
+        (["-s", "2024-02-02", "-e", "9999-01-01"], "future"),
+        (["-s", "2024-02-02"], "required"),
+    ],
+)
+def test_wrong_usage_is_refused_with_exit_code_2(finished, arguments, reason):
+    outcome = finished.run("bin/sandbox", "bin/backfill.py", "dag_test", *arguments)
+    assert outcome.returncode == 2
+    assert reason in outcome.stderr
+
+
+def test_a_dag_that_the_database_does_not_know_is_an_error(finished):
+    outcome = finished.run("bin/sandbox", "bin/backfill.py", "nope", "-s", DAY, "-e", DAY)
+    assert outcome.returncode == 1
+    assert "'nope'" in outcome.stderr
+    assert "make list-dags" in outcome.stderr
+
+
+def test_today_in_utc_is_not_the_future_and_tomorrow_is(finished):
+    tomorrow = datetime.now(timezone.utc).date() + timedelta(days=1)
+    outcome = finished.make("backfill", f"DATE={tomorrow}")
+    assert outcome.returncode == 2
+    assert "in the future" in outcome.stderr

@@ -1,0 +1,137 @@
+"""The promise of the kit: `make all` ends in the tutorial's line, and the numbers are right."""
+
+import csv
+import os
+import re
+from datetime import datetime, timezone
+from pathlib import Path
+
+LINE = re.compile(
+    r"INFO - \[backfill progress\] \| finished run (?P<finished>\d+) of (?P<runs>\d+)"
+    r" \| tasks waiting: (?P<waiting>\d+) \| succeeded: (?P<succeeded>\d+)"
+    r" \| running: (?P<running>\d+) \| failed: (?P<failed>\d+) \| skipped: (?P<skipped>\d+)"
+    r" \| deadlocked: (?P<deadlocked>\d+) \| not ready: (?P<not_ready>\d+)$",
+    re.MULTILINE,
+)
+GOLDEN = Path(__file__).parent / "golden/results.csv"
+
+
+def progress(output):
+    """Return the progress lines of a backfill's output, each as {name: count}."""
+    return [
+        {name: int(count) for name, count in found.groupdict().items()}
+        for found in LINE.finditer(output)
+    ]
+
+
+def all_succeeded(runs=1):
+    """Return what the last progress line has to say of so many runs of the three tasks."""
+    nothing = dict.fromkeys(
+        ["waiting", "running", "failed", "skipped", "deadlocked", "not_ready"], 0
+    )
+    return {**nothing, "finished": runs, "runs": runs, "succeeded": 3 * runs}
+
+
+def results_of(checkout, day=None):
+    day = day or datetime.now(timezone.utc).date()
+    return checkout.path / f"results/3/{day}"
+
+
+def test_make_all_ends_with_three_succeeded_tasks_and_nothing_else(finished):
+    assert finished.all.returncode == 0, finished.all.stdout + finished.all.stderr
+    assert progress(finished.all.stdout)[-1] == all_succeeded()
+
+
+def test_the_progress_was_really_watched(finished):
+    lines = progress(finished.all.stdout)
+    assert lines[0]["waiting"] == lines[0]["not_ready"] == 3
+    assert any(line["running"] for line in lines)
+    assert [line["succeeded"] for line in lines] == sorted(line["succeeded"] for line in lines)
+
+
+def test_make_all_leaves_the_golden_results_and_the_picture(finished):
+    folder = results_of(finished)
+    assert (folder / "results.csv").read_bytes() == GOLDEN.read_bytes()
+    assert (folder / "bias_variance.png").read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
+
+
+def test_more_terms_always_fit_the_training_data_better_but_the_test_data_only_up_to_model_7(
+    finished,
+):
+    with open(results_of(finished) / "results.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    train, test = ([float(row[name]) for row in rows] for name in ("train_mse", "test_mse"))
+    assert [row["model"] for row in rows] == [str(number) for number in range(1, 12)]
+    assert train == sorted(train, reverse=True)
+    assert test.index(min(test)) + 1 == 7
+
+
+def test_make_all_shows_the_table_and_the_path_of_the_picture(finished):
+    shown = finished.all.stdout[finished.all.stdout.index("Show the results") :]
+    with open(GOLDEN, newline="") as file:
+        for row in csv.DictReader(file):
+            assert f"{float(row['train_mse']):.5f}" in shown
+    assert str(results_of(finished).relative_to(finished.path) / "bias_variance.png") in shown
+
+
+def test_each_step_announces_the_command_that_it_runs(finished):
+    announced = re.findall(r"^\$ (.*)", finished.all.stdout, re.MULTILINE)
+    for command in (
+        "bin/sandbox airflow db migrate",
+        "bin/sandbox python dags/dag_example.py",
+        "bin/sandbox airflow dags list",
+        "bin/sandbox airflow tasks list dag_test",
+    ):
+        assert command in announced
+    listed = finished.all.stdout
+    assert re.search(r"^dag_test +\|", listed, re.MULTILINE)
+    for task in ("get_data", "run_regression", "print_results"):
+        assert re.search(rf"^{task}$", listed, re.MULTILINE)
+
+
+def test_the_log_of_print_results_holds_the_table(finished):
+    logs = finished.home.glob("logs/dag_id=dag_test/run_id=*/task_id=print_results/attempt=1.log")
+    assert "bias_variance.png" in next(logs).read_text()
+
+
+def test_each_day_of_a_range_runs(walked):
+    outcome = walked.outcomes["make backfill START=2024-03-01 END=2024-03-02"]
+    assert progress(outcome.stdout)[0]["waiting"] == 6
+    assert progress(outcome.stdout)[-1] == all_succeeded(runs=2)
+    for day in "2024-03-01", "2024-03-02":
+        assert (results_of(walked, day) / "results.csv").read_bytes() == GOLDEN.read_bytes()
+
+
+HOSTILE = {
+    "AIRFLOW_HOME": "/elsewhere",
+    "AIRFLOW__CORE__DAGS_FOLDER": "/elsewhere",
+    "PYTHONPATH": "/elsewhere",
+    "VIRTUAL_ENV": "/elsewhere",
+    "CONDA_PREFIX": "/elsewhere",
+    "HOME": "/elsewhere",
+    "TZ": "Asia/Tokyo",
+    "LC_ALL": "xx_YY",
+    "http_proxy": "http://127.0.0.1:1",
+}
+
+
+def test_a_second_make_all_runs_the_tasks_again_but_not_the_set_up_whatever_the_environment(
+    finished,
+):
+    (results_of(finished) / "results.csv").unlink()
+    hostile = {**os.environ, **HOSTILE}
+    outcome = finished.run("bash", "-c", "umask 077; exec make -j8 all", env=hostile)
+    assert outcome.returncode == 0, outcome.stdout + outcome.stderr
+    lines = progress(outcome.stdout)
+    # All three tasks begin anew, so this is no earlier success.
+    assert (lines[0]["waiting"], lines[0]["succeeded"]) == (3, 0)
+    assert lines[-1] == all_succeeded()
+    assert (results_of(finished) / "results.csv").read_bytes() == GOLDEN.read_bytes()
+    assert "List the DAGs" in outcome.stdout
+    for step in ("Make the environment", "airflow.cfg\n", "Set up the metadata database"):
+        assert f"== {step}" not in outcome.stdout
+    assert not os.path.exists("/elsewhere")
+
+
+def test_nothing_is_left_running(finished):
+    assert finished.processes() == []

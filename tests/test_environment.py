@@ -1,0 +1,543 @@
+"""bin/make-env and what it calls: for real, in a copy of the checkout, with no network.
+
+The copy's path has blanks, `&`, `%` and `é` in it, HOME is an empty folder that must stay empty,
+and the lock is small: uv (its wheel rebuilt from the one installed here) and a tiny package made on
+the spot; the settings of pip and uv lead to these wheels.
+"""
+
+import base64
+import hashlib
+import http.server
+import importlib.metadata
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import zipfile
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).resolve().parent.parent
+STAND_IN = PROJECT / "tests" / "conda_stand_in"
+TOOLS_PYTHON = Path(os.environ.get("TOOLS_PYTHON") or PROJECT / ".sandbox/3/tools/bin/python")
+CLIENTS = ("micromamba", "mamba", "conda")
+
+# What a shell that is busy with something else may have exported.
+HOSTILE = {
+    "PYTHONPATH": "/nowhere",
+    "PYTHONHOME": "/nowhere",
+    "PYTHONDONTWRITEBYTECODE": "1",
+    "VIRTUAL_ENV": "/nowhere",
+    "CONDA_PREFIX": "/nowhere",
+    "CONDA_DEFAULT_ENV": "elsewhere",
+    "PIP_USER": "1",
+    "PIP_TARGET": "/nowhere",
+    "PIP_PREFIX": "/nowhere",
+    "PIP_REQUIRE_VIRTUALENV": "1",
+    "UV_SYSTEM_PYTHON": "1",
+    "UV_CONSTRAINT": "/nowhere",
+    "UV_CACHE_DIR": "/nowhere",
+}
+
+
+def write_wheel(folder, name, version, tag, files):
+    """Write a wheel of {path in the wheel: bytes}, uncompressed; return its line in a lock."""
+    info = f"{name}-{version}.dist-info"
+    files = {
+        **files,
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n".encode(),
+        f"{info}/WHEEL": f"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: {tag}\n".encode(),
+    }
+    record = f"{info}/RECORD,,\n"
+    for path, content in files.items():
+        digest = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
+        record += f"{path},sha256={digest},{len(content)}\n"
+    wheel = folder / f"{name}-{version}-{tag}.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        for path, content in {**files, f"{info}/RECORD": record.encode()}.items():
+            member = zipfile.ZipInfo(path)
+            member.external_attr = 0o100755 << 16
+            archive.writestr(member, content)
+    digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    return f"{name}=={version} \\\n    --hash=sha256:{digest}\n"
+
+
+@pytest.fixture(scope="module")
+def wheels(tmp_path_factory):
+    """A folder with the two wheels, and the lock that names them."""
+    folder = tmp_path_factory.mktemp("wheels")
+    uv = importlib.metadata.distribution("uv")
+    binary = next(path for path in uv.files if path.name == "uv" and path.parent.name == "bin")
+    module = {str(path): path.read_binary() for path in uv.files if path.suffix == ".py"}
+    scripts = {f"uv-{uv.version}.data/scripts/uv": binary.read_binary()}
+    lock = write_wheel(folder, "uv", uv.version, "py3-none-any", module | scripts)
+    lock += write_wheel(
+        folder, "tiny", "1.0", "py3-none-any", {"tiny/__init__.py": b"answer = 42\n"}
+    )
+    (folder / "lock.txt").write_text("# a lock as uv writes it\n" + lock)
+    (folder / "uv.toml").write_text(f'no-index = true\nfind-links = ["{folder}"]\n')
+    # The same wheels as an index, such as a company's mirror of PyPI.
+    for wheel in folder.glob("*.whl"):
+        page = folder / "simple" / wheel.name.split("-")[0] / "index.html"
+        page.parent.mkdir(parents=True)
+        page.write_text(f'<a href="../../{wheel.name}">{wheel.name}</a>')
+    return folder
+
+
+@pytest.fixture
+def checkout(tmp_path, wheels):
+    """A copy of what make-env needs, beside an empty HOME and TMPDIR."""
+    folder = tmp_path / "a checkout & 100% é"
+    shutil.copytree(PROJECT / "bin", folder / "bin", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(PROJECT / "environment.yml", folder)
+    shutil.copy(wheels / "lock.txt", folder)
+    for name in ("home", "tmp", "tools"):
+        (tmp_path / name).mkdir()
+    return folder
+
+
+def environment(checkout, wheels, **variables):
+    """A clean environment with no conda client on PATH, and the wheels as the only source."""
+    path = [str(checkout.parent / "tools")]
+    path += [place for place in ("/usr/local/bin", "/usr/bin", "/bin") if not has_client(place)]
+    return {
+        "HOME": str(checkout.parent / "home"),
+        "TMPDIR": str(checkout.parent / "tmp"),
+        "PATH": os.pathsep.join(path),
+        "LANG": "C.UTF-8",
+        "PIP_NO_INDEX": "1",
+        "PIP_FIND_LINKS": str(wheels),
+        "PIP_CONFIG_FILE": os.devnull,
+        "UV_CONFIG_FILE": str(wheels / "uv.toml"),
+        # Refused at once: nobody listens on port 1.
+        "MICROMAMBA_URL": "http://127.0.0.1:1",
+        **variables,
+    }
+
+
+def has_client(place):
+    return any(os.access(os.path.join(place, name), os.X_OK) for name in CLIENTS)
+
+
+def can_cut_the_network():
+    return (
+        shutil.which("unshare")
+        and subprocess.run(["unshare", "-r", "-n", "true"], check=False).returncode == 0
+    )
+
+
+def make_env(checkout, variables, *, offline=True):
+    """Run bin/make-env .sandbox/3/env lock.txt; return the process with stdout and stderr."""
+    cut = ["unshare", "-r", "-n"] if offline and can_cut_the_network() else []
+    command = [*cut, "bin/make-env", ".sandbox/3/env", "lock.txt"]
+    return subprocess.run(
+        command,
+        cwd=checkout,
+        env=variables,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        input="",
+    )
+
+
+def script(path, text):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("#!/bin/sh\n" + text)
+    path.chmod(0o755)
+    return path
+
+
+def assert_complete(checkout, run):
+    """The prefix runs, the lock is in it, byte-compiled, and nothing was written elsewhere."""
+    assert run.returncode == 0, run.stderr
+    prefix = checkout / ".sandbox/3/env"
+    package = next(prefix.glob("lib/python3.*/site-packages/tiny"))
+    assert list(package.glob("__pycache__/__init__.*.pyc"))
+    code = "import sys, tiny; print(tiny.answer, tiny.__file__, sys.prefix)"
+    seen = subprocess.run(
+        [prefix / "bin/python", "-I", "-c", code], capture_output=True, text=True, check=True
+    ).stdout
+    assert seen.strip() == f"42 {package / '__init__.py'} {prefix}"
+    assert list((checkout.parent / "home").iterdir()) == []
+    assert list((checkout.parent / "tmp").iterdir()) == []
+    assert {path.name for path in (checkout / ".sandbox").iterdir()} <= {"3", "cache"}
+
+
+# --- the venv way
+
+
+def test_a_given_python_makes_a_venv_offline_from_a_hostile_shell_at_a_path_with_blanks(
+    checkout, wheels
+):
+    """Also when there is a client, which could not use that Python."""
+    old = checkout / ".sandbox/3/env/left over"
+    old.mkdir(parents=True)
+    script(checkout.parent / "tools/conda", "echo 'no client is wanted' >&2\n")
+    run = make_env(checkout, environment(checkout, wheels, PYTHON=sys.executable, **HOSTILE))
+    assert_complete(checkout, run)
+    assert not old.exists()
+    assert "no client is wanted" not in run.stderr
+    assert f"venv by {sys.executable} (PYTHON={sys.executable} is given)" in run.stdout
+    closing = f"make-env: Python {sys.version.split()[0]} by venv, "
+    assert run.stdout.splitlines()[-1].startswith(closing)
+
+
+def test_auto_takes_a_venv_when_the_client_fails_and_pips_mirror_serves_uv_too(checkout, wheels):
+    """The client on PATH dies for want of a channel; only pip.conf knows where the wheels are."""
+    tools = checkout.parent / "tools"
+    half_done = 'echo "no channel" >&2\nmkdir -p "$5/conda-meta"\nexit 1\n'
+    script(tools / "mamba", '[ "$1" != --version ] || exit 0\n' + half_done)
+    (tools / "python3").symlink_to(sys.executable)
+    pip_conf = checkout.parent / "pip.conf"
+    mirror = (wheels / "simple").as_uri()
+    pip_conf.write_text(f"[global]\nindex-url = {mirror}\n[install]\nuser = true\n")
+    variables = environment(checkout, wheels, PIP_CONFIG_FILE=str(pip_conf))
+    for name in ("PIP_NO_INDEX", "PIP_FIND_LINKS", "UV_CONFIG_FILE"):
+        del variables[name]
+    run = make_env(checkout, variables)
+    assert_complete(checkout, run)
+    assert "no channel" in run.stderr
+    assert f"venv by {tools}/python3 ({tools}/mamba failed, see above)" in run.stdout
+    assert not (checkout / ".sandbox/3/env/conda-meta").exists()
+
+
+def test_an_environment_is_not_remade_from_its_own_python(checkout, wheels):
+    """PREFIX is first on PATH, as after activating it, and there is no other Python."""
+    prefix, tools = checkout / ".sandbox/3/env", checkout.parent / "tools"
+    (prefix / "bin").mkdir(parents=True)
+    (prefix / "bin/python3").symlink_to(sys.executable)
+    for tool in ("bash", "dirname", "env"):
+        (tools / tool).symlink_to(shutil.which(tool))
+    variables = environment(checkout, wheels, ENV_MANAGER="venv", PATH=f"{prefix}/bin:{tools}")
+    run = make_env(checkout, variables, offline=False)
+    assert run.returncode == 1
+    assert "find-python: no usable Python on PATH" in run.stderr
+    assert (prefix / "bin/python3").exists()
+
+
+# --- the conda way
+
+
+@pytest.fixture(scope="module")
+def channel(tmp_path_factory, wheels):
+    """A condarc that leads the name conda-forge to a local channel (conda_stand_in/README.md)."""
+    need_tools()
+    folder = tmp_path_factory.mktemp("channels")
+    builder = [
+        TOOLS_PYTHON,
+        STAND_IN / "build_channel.py",
+        folder / "conda-forge",
+        next(wheels.glob("uv-*.whl")),
+    ]
+    subprocess.run(builder, check=True, timeout=120)
+    condarc = folder / "condarc"
+    condarc.write_text(f"channel_alias: {folder.as_uri()}\ndefault_channels: []\n")
+    return condarc
+
+
+def need_tools():
+    if not TOOLS_PYTHON.exists():
+        pytest.skip(f"no development tools ({TOOLS_PYTHON}); install them with: make verify")
+
+
+@pytest.fixture
+def client(checkout):
+    """A real client where there is one, else the stand-in."""
+    real = next(filter(None, map(shutil.which, CLIENTS)), None)
+    if real:
+        return Path(real)
+    return script(
+        checkout.parent / "stand-in", f'exec "{TOOLS_PYTHON}" "{STAND_IN}/client.py" "$@"\n'
+    )
+
+
+def test_a_conda_client_makes_the_environment_offline_from_a_hostile_shell(
+    channel, client, checkout, wheels
+):
+    hostile = environment(checkout, wheels, CONDA=str(client), CONDARC=str(channel), **HOSTILE)
+    run = make_env(checkout, hostile)
+    assert_complete(checkout, run)
+    prefix = checkout / ".sandbox/3/env"
+    assert f"conda by {client} (CONDA={client} is given)" in run.stdout
+    assert (prefix / "conda-meta/history").exists()
+    where = subprocess.run(
+        [prefix / "bin/where-is-the-prefix"], capture_output=True, text=True, check=True
+    ).stdout
+    assert where.strip() == str(prefix)
+
+
+def test_auto_fetches_micromamba_and_gives_it_the_range_of_the_edition(
+    channel, client, checkout, wheels, server
+):
+    """The "micromamba" that the local server serves is a script that starts the client."""
+    version = '[ "$1" != --version ] || { echo 2.8.1; exit; }'
+    server.serve(f'#!/bin/sh\n{version}\nexec "{client}" "$@"\n')
+    urls = {"CONDARC": str(channel), "MICROMAMBA_URL": server.url}
+    run = make_env(
+        checkout, environment(checkout, wheels, PYTHON_MAX="3.15", **urls), offline=False
+    )
+    assert_complete(checkout, run)
+    cache = checkout / ".sandbox/cache"
+    assert f"conda by {cache}/micromamba (no conda, mamba or micromamba is installed" in run.stdout
+    assert "  - python >=3.10,<3.16\n" in (cache / "environment.yml").read_text()
+
+    # No Python is in this range: the channel has none, and neither has the venv.
+    none = environment(checkout, wheels, PYTHON_MIN="3.1", PYTHON_MAX="3.2", **urls)
+    run = make_env(checkout, none, offline=False)
+    assert run.returncode == 1
+    assert "python >=3.1,<3.3" in run.stderr
+    assert "find-python: no usable Python on PATH (looked for python3 python3.2" in run.stderr
+
+
+def test_a_given_client_that_fails_is_an_error_and_no_venv(checkout, wheels):
+    dying = script(checkout.parent / "dying", '[ "$1" = --version ]\n')
+    for variables in ({"CONDA": str(dying)}, {"CONDA": str(dying), "ENV_MANAGER": "conda"}):
+        run = make_env(checkout, environment(checkout, wheels, **variables))
+        assert run.returncode == 1
+        assert f"make-env: {dying} could not create" in run.stderr
+        assert "make env ENV_MANAGER=venv" in run.stderr
+        assert not (checkout / ".sandbox/3/env").exists()
+
+
+def test_what_cannot_start_is_refused_before_anything_is_removed(checkout, wheels):
+    prefix = checkout / ".sandbox/3/env"
+    prefix.mkdir(parents=True)
+    silent = script(checkout.parent / "silent", "exit 127\n")
+    old = script(checkout.parent / "old", "echo is Python 3.6\n")
+    for code, message, variables in [
+        (2, "ENV_MANAGER=pip is unknown", {"ENV_MANAGER": "pip"}),
+        (2, "CONDA=/no/conda is no command", {"CONDA": "/no/conda"}),
+        (1, f"CONDA={silent} does not run", {"CONDA": str(silent)}),
+        (1, "there is no conda client", {"ENV_MANAGER": "conda"}),
+        (2, "PYTHON=/no/python is no command", {"PYTHON": "/no/python"}),
+        (2, f"PYTHON={silent} does not run", {"PYTHON": str(silent)}),
+        (2, f"PYTHON={old} is Python 3.6", {"PYTHON": str(old)}),
+        (
+            2,
+            f"PYTHON={sys.executable} is Python 3.",
+            {"PYTHON": sys.executable, "PYTHON_MIN": "3.90"},
+        ),
+    ]:
+        run = make_env(checkout, environment(checkout, wheels, **variables))
+        assert (run.returncode, message in run.stderr) == (code, True), (variables, run.stderr)
+        assert prefix.exists()
+
+
+def test_a_prefix_outside_the_sandbox_folder_is_refused(checkout, wheels):
+    outside = checkout.parent / "precious"
+    outside.mkdir()
+    for prefix in (str(outside), ".sandbox", ".sandbox/", ".sandbox/../bin", "bin"):
+        run = subprocess.run(
+            ["bin/make-env", prefix, "lock.txt"],
+            cwd=checkout,
+            env=environment(checkout, wheels, ENV_MANAGER="venv", PYTHON=sys.executable),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert run.returncode == 2, prefix
+        assert "is no folder inside" in run.stderr
+    assert outside.exists() and (checkout / "bin").exists()
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [("tiny==1.0 --hash=sha256:" + "0" * 64, "Hash mismatch"), ("tiny==1.0", "must have a hash")],
+    ids=["another hash", "no hash"],
+)
+def test_a_package_is_not_installed_without_its_hash(
+    channel, client, checkout, wheels, line, message
+):
+    lock = checkout / "lock.txt"
+    lock.write_text(lock.read_text().split("tiny==")[0] + line + "\n")
+    variables = environment(checkout, wheels, CONDA=str(client), CONDARC=str(channel))
+    run = make_env(checkout, variables)
+    assert run.returncode == 1
+    assert message in run.stderr
+    assert "make-env: uv could not install lock.txt" in run.stderr
+
+
+# --- bin/find-python and bin/find-conda
+
+
+@pytest.fixture
+def find(tmp_path):
+    """Run bin/NAME with a PATH of its own: tmp_path/bin, and next to nothing else."""
+    place = tmp_path / "bin"
+    place.mkdir()
+    for tool in ("bash", "env", "sed"):
+        (place / tool).symlink_to(shutil.which(tool))
+
+    def run(name, **variables):
+        command = [PROJECT / "bin" / name]
+        variables = {"PATH": str(place), **variables}
+        return subprocess.run(
+            command, env=variables, capture_output=True, text=True, timeout=60, check=False
+        )
+
+    run.place = place
+    return run
+
+
+def python_that_says(path, answer):
+    """A Python that answers find-python's question without looking."""
+    return script(path, f"echo '{answer}'\n")
+
+
+def test_a_python_shim_with_nothing_behind_it_is_skipped(find):
+    script(find.place / "python3", "echo 'pyenv: python3: command not found' >&2\nexit 127\n")
+    script(find.place / "python3.14", "echo 'pyenv: python3.14: command not found' >&2\nexit 127\n")
+    none = find("find-python")
+    assert (none.returncode, none.stdout) == (1, "")
+    assert "python3 does not run: pyenv: python3: command not found" in none.stderr
+    python_that_says(find.place / "python3.11", "ok")
+    assert find("find-python").stdout == f"{find.place}/python3.11\n"
+
+
+def test_the_newest_python_in_range_is_found_when_python3_is_out_of_range(find):
+    python_that_says(find.place / "python3", "is Python 3.9")
+    for minor in (9, 10, 12, 14):
+        python_that_says(find.place / f"python3.{minor}", "ok")
+    assert find("find-python").stdout == f"{find.place}/python3.14\n"
+    assert find("find-python", PYTHON_MAX="3.13").stdout == f"{find.place}/python3.12\n"
+
+
+def test_a_warning_before_the_answer_does_not_disqualify_a_python(find):
+    script(find.place / "python3", "echo 'a warning' >&2\necho ok\n")
+    assert find("find-python").stdout == f"{find.place}/python3\n"
+
+
+def test_a_python_without_ensurepip_is_no_use_and_the_package_to_install_is_named(find):
+    hide = "import sys; sys.modules['ensurepip'] = None"
+    text = f'shift 2\nprobe=$1\nshift\nexec "{sys.executable}" -I -c "{hide}\n$probe" "$@"\n'
+    script(find.place / "python3", text)
+    run = find("find-python")
+    assert run.returncode == 1
+    assert "python3 has no venv or ensurepip" in run.stderr
+    assert "sudo apt install python3-venv" in run.stderr
+    (find.place / "python3").unlink()
+    (find.place / "python3").symlink_to(sys.executable)
+    assert find("find-python").stdout == f"{find.place}/python3\n"
+
+
+def test_clients_are_found_in_order_and_one_that_does_not_run_is_skipped(find, tmp_path):
+    elsewhere = script(tmp_path / "miniconda/bin/conda", "exit 0\n")
+    assert find("find-conda").returncode == 1
+    assert find("find-conda", CONDA_EXE=str(elsewhere)).stdout == f"{elsewhere}\n"
+    # GitHub's runners export CONDA as a folder.
+    assert find("find-conda", CONDA=str(tmp_path / "miniconda")).stdout == f"{elsewhere}\n"
+    for name in ("conda", "mamba"):
+        script(find.place / name, "exit 0\n")
+    assert find("find-conda", CONDA_EXE=str(elsewhere)).stdout == f"{find.place}/mamba\n"
+    script(find.place / "mamba", "exit 127\n")
+    assert find("find-conda").stdout == f"{find.place}/conda\n"
+    assert find("find-conda", CONDA=str(elsewhere)).stdout == f"{elsewhere}\n"
+
+
+# --- bin/fetch-micromamba
+
+MICROMAMBA = "#!/bin/sh\necho 2.8.1\n"
+
+
+class Server(http.server.ThreadingHTTPServer):
+    """Serves one "micromamba" and its checksum, under whatever name is asked for."""
+
+    def serve(self, binary, checksum=None, length=None):
+        self.binary = binary.encode()
+        self.checksum = checksum or hashlib.sha256(self.binary).hexdigest()
+        self.length = length or len(self.binary)
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self.server_port}"
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.server.asked.append(self.path)
+        if not self.server.binary:
+            self.send_error(404)
+            return
+        is_sum = self.path.endswith(".sha256")
+        body = f"{self.server.checksum}  micromamba\n".encode() if is_sum else self.server.binary
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body) if is_sum else self.server.length))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *arguments):
+        pass
+
+
+@pytest.fixture
+def server():
+    with Server(("127.0.0.1", 0), Handler) as server:
+        server.asked = []
+        server.binary = b""
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+def fetch(tmp_path, url):
+    destination = tmp_path / "a cache" / "micromamba"
+    variables = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "MICROMAMBA_URL": url}
+    run = subprocess.run(
+        [PROJECT / "bin/fetch-micromamba", destination],
+        env=variables,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return run, destination
+
+
+def test_micromamba_is_fetched_checked_and_then_reused(tmp_path, server):
+    server.serve(MICROMAMBA)
+    run, destination = fetch(tmp_path, server.url)
+    assert run.returncode == 0, run.stderr
+    assert destination.read_text() == MICROMAMBA and os.access(destination, os.X_OK)
+    assert len(server.asked) == 2
+    assert fetch(tmp_path, server.url)[0].returncode == 0
+    assert len(server.asked) == 2
+    # Another version, or one that no longer runs, is fetched anew.
+    script(destination, "echo 1.0.0\n")
+    assert fetch(tmp_path, server.url)[0].returncode == 0
+    assert destination.read_text() == MICROMAMBA
+
+
+@pytest.mark.parametrize(
+    ("served", "message"),
+    [
+        ({"binary": MICROMAMBA, "checksum": "0" * 64}, "does not have the checksum beside it"),
+        ({"binary": MICROMAMBA, "checksum": "not found"}, "holds no checksum"),
+        ({"binary": MICROMAMBA, "length": 1000}, "could not download"),
+        ({"binary": "#!/bin/sh\necho 1.0.0\n"}, "is not a micromamba 2.8.1 that runs here"),
+        ({"binary": ""}, "could not download"),
+        (None, "could not download"),
+    ],
+    ids=["wrong checksum", "no checksum", "truncated", "another version", "404", "refused"],
+)
+def test_a_micromamba_that_cannot_be_trusted_leaves_nothing_behind(
+    tmp_path, server, served, message
+):
+    if served:
+        server.serve(**served)
+    run, destination = fetch(tmp_path, server.url if served else "http://127.0.0.1:1")
+    assert run.returncode == 1
+    assert message in run.stderr
+    assert list(destination.parent.iterdir()) == []
+
+
+def test_auto_says_why_when_it_takes_a_venv_for_want_of_micromamba(checkout, wheels):
+    """Nothing is installed, so it says so and stops where Python would have been found."""
+    variables = environment(checkout, wheels, PYTHON_MIN="3.1", PYTHON_MAX="3.2")
+    run = make_env(checkout, variables)
+    assert run.returncode == 1
+    assert "fetch-micromamba: could not download http://127.0.0.1:1" in run.stderr
+    assert "find-python: no usable Python on PATH" in run.stderr

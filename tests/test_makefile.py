@@ -1,0 +1,180 @@
+"""The Makefile: its targets, what depends on what, what it refuses before it touches anything."""
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+MAKEFILE = Path(__file__).resolve().parent.parent / "Makefile"
+STEPS = ["env", "config", "initdb", "list-dags", "list-tasks", "backfill", "results"]
+ALL_DONE = ["env", "tools", "config", "initdb", "dags"]
+
+
+@pytest.fixture(scope="module")
+def checkout(new_checkout):
+    return new_checkout()
+
+
+@pytest.fixture
+def done(checkout):
+    """The checkout, as if all that a backfill needs had been done, in this order."""
+    for number, step in enumerate(ALL_DONE):
+        checkout.done(step)
+        # An hour ahead, so that a file touched now is older and one touched later is newer.
+        os.utime(checkout.state / f"{step}.done", (number + 2e9, number + 2e9))
+    return checkout
+
+
+def plan(checkout, *arguments):
+    """Return the titles of the steps that make would run, in order."""
+    outcome = checkout.make("-n", *arguments)
+    assert outcome.returncode == 0, outcome.stderr
+    return re.findall(r'bin/step "([^"]+)"', outcome.stdout)
+
+
+def touch(checkout, name):
+    os.utime(checkout.path / name, (3e9, 3e9))
+
+
+def test_make_alone_prints_the_help(checkout):
+    assert checkout.make().stdout == checkout.make("help").stdout
+
+
+def test_the_help_lists_every_target_and_every_variable(checkout):
+    text = MAKEFILE.read_text()
+    shown = checkout.make("help").stdout
+    phony = set(re.findall(r"[\w-]+", " ".join(re.findall(r"^\.PHONY:(.*)", text, re.MULTILINE))))
+    assert phony - {"FORCE", "check-input"} == set(
+        re.findall(r"^  make ([\w-]+)", shown, re.MULTILINE)
+    )
+    variables = set(re.findall(r"^(\w+) \?=", text, re.MULTILINE))
+    assert variables <= set(re.findall(r"^  (\w+) ", shown, re.MULTILINE))
+
+
+def test_help_works_without_an_environment_and_makes_nothing(new_checkout, tmp_path):
+    copy = tmp_path / "bare"
+    subprocess.run(["cp", "-R", MAKEFILE.parent / "editions", copy], check=True)
+    copy.rename(tmp_path / "editions")
+    (tmp_path / "Makefile").write_text(MAKEFILE.read_text())
+    outcome = subprocess.run(["make", "help"], cwd=tmp_path, capture_output=True, text=True)
+    assert (outcome.returncode, outcome.stderr) == (0, "")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["Makefile", "editions"]
+
+
+def test_the_makefile_uses_no_variable_that_is_not_defined(done):
+    assert "undefined" not in done.make("-n", "all", "verify", "lock", "bench", "clean").stderr
+
+
+def test_all_runs_the_steps_in_the_order_of_the_tutorial(new_checkout):
+    checkout = new_checkout()
+    for name in "env", "tools":
+        (checkout.state / f"{name}.done").unlink()
+    assert plan(checkout, "-j8", "all") == [
+        "Make the environment",
+        "Let Airflow make its airflow.cfg",
+        "Set dags_folder in it, and more",
+        "Set up the metadata database",
+        "Create the DAG",
+        "Store it in the metadata database",
+        "List the DAGs",
+        "List the tasks of dag_test",
+        "Run a backfill of dag_test",
+        "Show the results",
+    ]
+
+
+def test_what_is_done_is_not_done_again(done):
+    assert plan(done, "env", "config", "initdb") == []
+    assert plan(done, "backfill") == ["Run a backfill of dag_test"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "first"),
+    [
+        ("editions/3/requirements.txt", "Make the environment"),
+        ("environment.yml", "Make the environment"),
+        ("editions/3/edition.mk", "Let Airflow make its airflow.cfg"),
+        ("dags/dag_example.py", "Create the DAG"),
+    ],
+)
+def test_a_changed_file_brings_back_the_steps_that_depend_on_it(done, changed, first):
+    before = done.path.joinpath(changed).stat().st_mtime
+    touch(done, changed)
+    try:
+        steps = plan(done, "list-dags")
+    finally:
+        os.utime(done.path / changed, (before, before))
+    assert steps[0] == first
+    assert steps[-1] == "List the DAGs"
+
+
+def test_a_checkout_that_has_moved_makes_its_environment_anew(done, tmp_path):
+    moved = done.path.rename(tmp_path / "moved")
+    try:
+        outcome = subprocess.run(["make", "-n", "env"], cwd=moved, capture_output=True, text=True)
+    finally:
+        moved.rename(done.path)
+    assert "Make the environment" in outcome.stdout
+    assert plan(done, "env") == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["DATE=yesterday"], "DATE=yesterday is not a day"),
+        (["DATE=2025-02-29"], "not a day of the calendar"),
+        (["DATE=1900-02-29"], "not a day of the calendar"),
+        (["DATE=2025-00-10"], "not a day of the calendar"),
+        (["DATE=2024-1-1"], "YYYY-MM-DD"),
+        (["DATE=9999-12-31"], "in the future"),
+        (["START=2024-02-02", "END=2024-02-01"], "is after"),
+        (["DATE="], "is not a day"),
+        (["DATE=2024-01-01; touch hacked"], "is not a day"),
+        (["EDITION=9"], "is not an edition"),
+    ],
+)
+def test_a_bad_variable_is_refused_in_one_line_before_anything_is_touched(
+    new_checkout, arguments, reason
+):
+    checkout = new_checkout()
+    before = sorted(checkout.path.rglob("*"))
+    outcome = checkout.make("all", *arguments)
+    assert outcome.returncode == 2
+    assert reason in outcome.stderr.splitlines()[0]
+    assert sorted(checkout.path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("day", ["2024-02-29", "2000-02-29", "2019-01-16", "2024-08-09"])
+def test_a_real_day_is_accepted(done, day):
+    outcome = done.run("bin/check-input", env={**os.environ, "DATE": day, "START": day, "END": day})
+    assert (outcome.returncode, outcome.stdout, outcome.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize("name", ["a:b", "{{ds}}", "two\nlines"])
+def test_a_path_that_cannot_work_is_refused(tmp_path, name):
+    folder = tmp_path / name
+    folder.mkdir()
+    day = {"DATE": "2024-01-01", "START": "2024-01-01", "END": "2024-01-01"}
+    command = [MAKEFILE.parent / "bin/check-input"]
+    outcome = subprocess.run(
+        command, cwd=folder, env={**os.environ, **day}, capture_output=True, text=True
+    )
+    assert outcome.returncode == 2
+    assert "move it elsewhere" in outcome.stderr
+
+
+def test_clean_keeps_the_environment_and_distclean_nothing(new_checkout):
+    checkout = new_checkout()
+    files = set(checkout.path.iterdir())
+    (checkout.path / "results/3/2024-01-01").mkdir(parents=True)
+    checkout.home.mkdir()
+    checkout.done("config", "initdb", "dags")
+    assert checkout.make("clean").returncode == 0
+    left = {path.name for path in checkout.state.iterdir()}
+    assert left == {"env", "env.done", "tools", "tools.done"}
+    assert checkout.make("distclean").returncode == 0
+    assert set(checkout.path.iterdir()) == files - {checkout.path / ".sandbox"}
+    # They were links, and what they led to is still there.
+    assert (MAKEFILE.parent / ".sandbox/3/env/bin/python").exists()

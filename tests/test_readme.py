@@ -1,0 +1,79 @@
+"""The README, read by a machine: its commands are typed, its expected output is expected."""
+
+import re
+
+import pytest
+from conftest import BLOCK, PROJECT, readme_steps
+
+README = (PROJECT / "README.md").read_text()
+
+# What differs from run to run, and the pattern that it has to match.
+VARYING = [
+    (r"\d{4}-\d\d-\d\d", r"\\d{4}-\\d\\d-\\d\\d"),
+    (r"done\\ in\\ \d+\\ s", r"done in \\d+ s"),
+    (r"\\-\\-port\\ \d+", r"--port \\d+"),
+]
+
+
+def pattern(expected):
+    """Return a regular expression for a block of expected output.
+
+    A line of `...` stands for any lines, and `...` in a line for the rest of it.
+    """
+    lines = []
+    for line in expected.splitlines():
+        if line == "...":
+            lines.append(r"(?:.*\n)*?")
+            continue
+        line = re.escape(line).replace(re.escape("..."), ".*").replace(r"\-", "-")
+        for found, wanted in VARYING:
+            line = re.sub(found.replace(r"\\-", "-"), wanted, line)
+        lines.append(line + r"\n")
+    return "".join(lines)
+
+
+def test_the_walk_through_can_be_walked_through(walked):
+    assert len(walked.outcomes) >= 9
+    for command, expected in readme_steps():
+        printed = walked.outcomes[command].stdout
+        assert walked.outcomes[command].returncode == 0, f"$ {command}\n{printed}"
+        assert re.search(pattern(expected or ""), printed), (
+            f"$ {command}\n{printed}\nwas expected to be\n{expected}"
+        )
+
+
+def test_make_all_ends_as_the_first_screen_says(finished):
+    first_screen = README[: README.index("## What you will run")]
+    commands, end = (text for _, text in BLOCK.findall(first_screen))
+    assert [line.split("#")[0].split() for line in commands.splitlines()] == [
+        ["make", "all"],
+        ["make", "verify"],
+    ]
+    assert re.search(pattern(end) + r"\Z", finished.all.stdout), finished.all.stdout
+
+
+def test_todays_commands_in_the_table_are_those_that_run(finished):
+    table = README[README.index("| step | 2019") :].split("\n\n")[0]
+    days = re.sub(r"\d{4}-\d\d-\d\d", "DATE", finished.all.stdout)
+    for row in table.splitlines()[2:]:
+        _, _, _, today, here, _ = row.split("|")
+        for command in re.findall("`([^`]+)`", today):
+            assert re.search(rf"^ *\$ (bin/sandbox )?{re.escape(command)}", days, re.MULTILINE), (
+                command
+            )
+        assert re.fullmatch(r" `make [a-z-]+` ", here), here
+        assert finished.make("-n", here.split("`")[1].split()[1]).returncode == 0
+
+
+@pytest.mark.parametrize(
+    "document", ["README.md", "CONTRIBUTING.md", "docs/troubleshooting.md", "bench/README.md"]
+)
+def test_what_the_documents_name_is_there(finished, document):
+    text = (PROJECT / document).read_text()
+    for target in re.findall(r"\]\(([^)#:]+)\)", text):
+        assert (PROJECT / document).parent.joinpath(target).exists(), target
+    targets = set(re.findall(r"`make ([a-z-]+)", text)) | set(
+        re.findall(r"^make ([a-z-]+)", text, re.MULTILINE)
+    )
+    known = set(re.findall(r"^  make ([\w-]+)", finished.make("help").stdout, re.MULTILINE))
+    assert targets <= known

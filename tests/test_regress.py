@@ -1,0 +1,296 @@
+"""regress.py: its numbers against statsmodels, its files, and what it says of bad data."""
+
+import csv
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import statsmodels.api as sm
+from formulaic import model_matrix
+
+PROJECT = Path(__file__).resolve().parent.parent
+DATA = PROJECT / "data" / "auto-mpg.data"
+GOLDEN = PROJECT / "tests" / "golden" / "results.csv"
+
+sys.path.insert(0, str(PROJECT))
+import regress  # noqa: E402
+
+
+def run_regress(out, data=DATA, *options, **environment):
+    return subprocess.run(
+        [sys.executable, PROJECT / "regress.py", "--data", data, "--out", out, *options],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.fixture
+def main_in_process(monkeypatch, capsys):
+    """regress.py's main() without the seconds that a new process spends on imports."""
+
+    def run(out, data=DATA, *options):
+        argv = ["regress.py", "--data", str(data), "--out", str(out), *options]
+        monkeypatch.setattr(sys, "argv", argv)
+        try:
+            regress.main()
+            code = 0
+        except SystemExit as stop:  # as the interpreter does at the end
+            code = stop.code
+            if isinstance(code, str):
+                print(code, file=sys.stderr)
+                code = 1
+        said = capsys.readouterr()
+        return subprocess.CompletedProcess(argv, code, said.out, said.err)
+
+    return run
+
+
+def read_rows(path):
+    with open(str(path), newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def frame():
+    cars, _dropped = regress.read_cars(DATA)
+    return regress.split(cars, regress.SEED)
+
+
+@pytest.fixture(scope="module")
+def results(frame):
+    return regress.fit_models(*frame)
+
+
+@pytest.fixture(scope="module")
+def first_run(tmp_path_factory):
+    out = tmp_path_factory.mktemp("first")
+    run = run_regress(out)
+    assert run.returncode == 0, run.stderr
+    return run, out
+
+
+def peer_errors(formula, frame):
+    """(train, test) error of statsmodels' OLS, on a matrix built for this one formula."""
+    cars, train = frame
+    y, x = model_matrix(formula, cars, context={"Sum": regress.SumContrasts})
+    y, x = np.asarray(y, float).ravel(), np.asarray(x, float)
+    fit = sm.OLS(y[train], x[train]).fit(method="pinv", rtol=1e-10)
+    squared = (y - fit.predict(x)) ** 2
+    return squared[train].mean(), squared[~train].mean()
+
+
+def test_the_formulas_are_the_tutorials_eleven_each_one_term_longer():
+    terms = [
+        "weight",
+        "displacement",
+        "np.log(acceleration)",
+        "np.log(horsepower_int)",
+        "C(cylinders, Sum)",
+        "C(model_year, Sum)",
+        "C(origin, Sum)",
+        "C(car_name, Sum)",
+        "noise1",
+        "noise2",
+        "noise3",
+    ]
+    for number, row in enumerate(read_rows(GOLDEN), 1):
+        assert row["model"] == str(number)
+        assert row["formula"] == "mpg ~ " + " + ".join(terms[:number])
+
+
+@pytest.mark.filterwarnings("ignore:The design matrix is rank-deficient")
+@pytest.mark.parametrize("number", range(1, 12))
+def test_a_model_agrees_with_statsmodels(number, frame, results):
+    row = results.iloc[number - 1]
+    train, test = peer_errors(row.formula, frame)
+    # The models with a column a car name are ill-conditioned: the test errors lose digits.
+    assert row.train_mse == pytest.approx(train, rel=1e-12)
+    assert row.test_mse == pytest.approx(test, rel=1e-12 if number <= 7 else 1e-9)
+
+
+@pytest.mark.parametrize("number", range(1, 8))
+def test_a_model_of_full_rank_agrees_with_formulas_written_in_patsy(number, frame, results):
+    smf = pytest.importorskip("statsmodels.formula.api")
+    pytest.importorskip("patsy")
+    cars, train = frame
+    row = results.iloc[number - 1]
+    fit = smf.ols(row.formula, cars[train]).fit()
+    assert row.train_mse == pytest.approx((fit.resid**2).mean(), rel=1e-12)
+    test = ((cars["mpg"] - fit.predict(cars)) ** 2)[~train].mean()
+    assert row.test_mse == pytest.approx(test, rel=1e-12)
+
+
+def test_the_split_and_the_noise_are_numpys_frozen_stream(frame):
+    cars, train = frame
+    random = np.random.RandomState(regress.SEED)
+    for drawn in (train, cars["noise1"], cars["noise2"], cars["noise3"]):
+        assert (np.asarray(drawn) == (random.rand(392) < 0.8)).all()
+
+
+def test_training_error_never_rises_and_test_error_is_lowest_at_model_7(results):
+    assert (np.diff(results.train_mse) <= 1e-12).all()
+    assert results.test_mse.idxmin() + 1 == 7
+    assert (np.diff(results.test_mse[6:]) > 0).all()
+
+
+def test_the_lesson_does_not_hang_on_the_seed():
+    cars, _dropped = regress.read_cars(DATA)
+    best = []
+    for seed in range(4):
+        results = regress.fit_models(*regress.split(cars, seed))
+        assert (np.diff(results.train_mse) <= 1e-12).all()
+        assert results.test_mse[7] > results.test_mse[6]
+        best.append(results.test_mse.idxmin() + 1)
+    assert set(best) <= {6, 7} and best.count(7) > 1
+
+
+def test_the_results_are_the_golden_ones_to_the_byte(first_run):
+    assert (first_run[1] / "results.csv").read_bytes() == GOLDEN.read_bytes()
+
+
+def test_a_run_with_another_blas_kernel_and_matplotlibrc_writes_the_same_bytes(first_run, tmp_path):
+    (tmp_path / "matplotlibrc").write_text("font.size: 20\naxes.facecolor: black\n")
+    out = tmp_path / "deep" / "down"
+    run = run_regress(
+        out,
+        MATPLOTLIBRC=str(tmp_path / "matplotlibrc"),
+        OPENBLAS_CORETYPE="Prescott",  # the plainest x86-64 there is; ignored elsewhere
+        OPENBLAS_NUM_THREADS="1",
+    )
+    assert run.returncode == 0, run.stderr
+    assert sorted(os.listdir(str(out))) == ["bias_variance.png", "results.csv"]
+    for name in os.listdir(str(out)):
+        assert (out / name).read_bytes() == (first_run[1] / name).read_bytes(), name
+
+
+def test_it_says_what_it_did(first_run):
+    run, out = first_run
+    assert run.stderr == ""
+    assert run.stdout.splitlines() == [
+        "392 cars (6 more without horsepower left out), seed 1993: 313 to train on, "
+        "79 to test with",
+        f"wrote {out}/results.csv {out}/bias_variance.png",
+    ]
+
+
+def test_the_picture_is_a_small_png_of_the_size_it_should_be(first_run):
+    picture = (first_run[1] / "bias_variance.png").read_bytes()
+    assert picture.startswith(b"\x89PNG\r\n\x1a\n") and picture.endswith(b"IEND\xaeB`\x82")
+    assert int.from_bytes(picture[16:20], "big") == 900
+    assert 20000 < len(picture) < 100000
+    assert b"Matplotlib version" not in picture
+
+
+def test_another_seed_gives_other_numbers(main_in_process, tmp_path):
+    assert main_in_process(tmp_path, DATA, "--seed", "7").returncode == 0
+    for ours, theirs in zip(read_rows(GOLDEN), read_rows(tmp_path / "results.csv"), strict=True):
+        assert ours["formula"] == theirs["formula"]
+        assert ours["test_mse"] != theirs["test_mse"]
+
+
+def test_windows_line_ends_make_no_difference(frame, tmp_path):
+    data = tmp_path / "crlf.data"
+    data.write_bytes(DATA.read_bytes().replace(b"\n", b"\r\n"))
+    cars, dropped = regress.read_cars(data)
+    assert cars.equals(frame[0][cars.columns]) and dropped == 6
+
+
+def edited(line, old, new):
+    """The data set as text, with one replacement in one line."""
+    lines = DATA.read_text().splitlines(True)
+    assert old in lines[line - 1]
+    lines[line - 1] = lines[line - 1].replace(old, new)
+    return "".join(lines)
+
+
+LINES = DATA.read_text().splitlines(True)
+BAD_DATA = {
+    "text in numbers": (edited(3, "3436.", "heavy"), "line 3, column 5 (weight): found 'heavy'"),
+    "a negative number": (edited(9, "14.0", "-4.0"), "line 9, column 1 (mpg): found '-4.0'"),
+    "an infinite number": (edited(9, "14.0", "inf"), "line 9, column 1 (mpg): found 'inf'"),
+    "? for mpg": (edited(9, "14.0", "?"), "line 9, column 1 (mpg): found '?'"),
+    "a missing name": (edited(7, '\t"chevrolet impala"', ""), "line 7, column 9 (car_name)"),
+    "a surplus column": (edited(5, '"\n', '" x\n'), "line 5, column 10 (surplus): found 'x'"),
+    "surplus from line 1": (edited(1, '"\n', '" x y\n'), "line 1, column 10 (surplus)"),
+    "an empty line": (edited(4, LINES[3], "\n"), "line 4, column 1 (mpg): found ''"),
+    "a cut line": (DATA.read_text()[:20000], "line 264, column 5 (weight): found ''"),
+    "another file": ("<html><body>Not here</body></html>\n", "line 1, column 1 (mpg)"),
+    "no bytes": ("", "no rows"),
+    "no horsepower": (LINES[32], "no rows with a known horsepower"),
+    "one row": (LINES[0], "too few rows"),
+    "one sort of car": ("".join(LINES[:10]), "too few rows, all have the same cylinders: 8"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_DATA)
+def test_bad_data_is_one_line_that_says_where_and_nothing_is_written(case, tmp_path):
+    content, why = BAD_DATA[case]
+    data = tmp_path / "bad.data"
+    data.write_text(content)
+    with pytest.raises(regress.BadData) as error:
+        regress.read_cars(data)
+    assert str(error.value).startswith(str(data)) and why in str(error.value)
+    assert len(str(error.value).splitlines()) == 1
+
+
+def assert_one_line_error(run, *fragments):
+    assert run.returncode == 1, run
+    assert len(run.stderr.splitlines()) == 1, run.stderr
+    assert run.stderr.startswith("regress.py: ")
+    for fragment in fragments:
+        assert fragment in run.stderr
+
+
+def test_bad_data_on_the_command_line_keeps_the_older_results(tmp_path):
+    content, why = BAD_DATA["surplus from line 1"]
+    data, out = tmp_path / "bad.data", tmp_path / "out"
+    data.write_text(content)
+    out.mkdir()
+    (out / "results.csv").write_text("older")
+    assert_one_line_error(run_regress(out, data), str(data), why)
+    assert os.listdir(str(out)) == ["results.csv"]
+    assert (out / "results.csv").read_text() == "older"
+
+
+def test_a_missing_data_file_is_one_line(main_in_process, tmp_path):
+    data = tmp_path / "no.data"
+    assert_one_line_error(main_in_process(tmp_path / "out", data), str(data), "No such file")
+    assert not (tmp_path / "out").exists()
+
+
+def test_binary_data_is_one_line(main_in_process, tmp_path):
+    data = tmp_path / "binary.data"
+    data.write_bytes(b"\x89PNG\r\n\xff\xfe")
+    assert_one_line_error(main_in_process(tmp_path / "out", data), str(data), "decode")
+
+
+def test_an_out_folder_that_is_a_file_is_one_line(main_in_process, tmp_path):
+    (tmp_path / "out").write_text("a file")
+    assert_one_line_error(main_in_process(tmp_path / "out"), str(tmp_path / "out"), "exists")
+
+
+def test_a_file_is_whole_or_not_there_when_writing_fails(tmp_path, monkeypatch):
+    path = tmp_path / "results.csv"
+    path.write_text("older")
+
+    def no_space(*_):
+        assert path.read_text() == "older"
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", no_space)
+    with pytest.raises(OSError):
+        regress.write(path, b"newer")
+    assert os.listdir(str(tmp_path)) == ["results.csv"]
+    assert path.read_text() == "older"
+
+
+@pytest.mark.parametrize(
+    "options", [["--seed", "-1"], ["--seed", "4294967296"], ["--seed", "x"], ["--nope"]]
+)
+def test_wrong_usage_exits_2(main_in_process, tmp_path, options):
+    run = main_in_process(tmp_path, DATA, *options)
+    assert run.returncode == 2 and options[0] in run.stderr

@@ -1,0 +1,82 @@
+"""The project's own files pass the linters of the development tools (`make verify`)."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).resolve().parent.parent
+TOOLS = Path(os.environ.get("TOOLS_PYTHON") or PROJECT / ".sandbox/3/tools/bin/python").parent
+
+
+def own_files():
+    """What git tracks or would track; without git, all but what the kit itself makes."""
+    listing = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
+    if (PROJECT / ".git").exists() and shutil.which("git"):
+        names = subprocess.run(
+            listing, cwd=PROJECT, capture_output=True, text=True, check=True
+        ).stdout.split("\0")
+        paths = [PROJECT / name for name in names if name]
+    else:
+        made = {".sandbox", "results", "__pycache__", ".pytest_cache", ".ruff_cache"}
+        paths = [
+            path for path in PROJECT.rglob("*") if not made & set(path.relative_to(PROJECT).parts)
+        ]
+    return sorted(path for path in paths if path.is_file() and not path.is_symlink())
+
+
+def is_shell(path):
+    with path.open("rb") as file:
+        first = file.readline()
+    return path.suffix == ".sh" or (first.startswith(b"#!") and first.rstrip().endswith(b"sh"))
+
+
+def run_linter(command):
+    run = subprocess.run(
+        command, cwd=PROJECT, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+
+
+def check(tool, *arguments, files):
+    """Run TOOL over FILES; its own report is the failure's message."""
+    executable = TOOLS / tool
+    if not executable.exists():
+        pytest.skip(f"{tool} is not installed ({executable}); install it with: make verify")
+    assert files
+    run_linter([executable, *arguments, *files])
+
+
+def python_files():
+    return [path for path in own_files() if path.suffix == ".py"]
+
+
+def shell_files():
+    return [path for path in own_files() if is_shell(path)]
+
+
+def test_ruff_finds_nothing_to_complain_of():
+    check("ruff", "check", "--no-cache", files=python_files())
+
+
+def test_the_python_is_formatted_as_ruff_formats_it():
+    check("ruff", "format", "--no-cache", "--diff", files=python_files())
+
+
+def test_shellcheck_finds_nothing_to_complain_of():
+    check("shellcheck", "-x", files=shell_files())
+
+
+def test_the_shell_is_formatted_as_shfmt_formats_it():
+    check("shfmt", "-d", "-i", "4", files=shell_files())
+
+
+def test_actionlint_finds_nothing_to_complain_of():
+    """actionlint is no wheel on PyPI, so it is taken from PATH where there is one (CI has it)."""
+    workflows = [path for path in own_files() if path.parent == PROJECT / ".github/workflows"]
+    actionlint = shutil.which("actionlint")
+    if not workflows or not actionlint:
+        pytest.skip("there is no actionlint on PATH, or no workflow to check")
+    run_linter([actionlint, *workflows])
