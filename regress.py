@@ -204,7 +204,8 @@ def as_png(results):
     axes.set_ylim(0, 1.08 * max(test.max(), train.max()))
     axes.set_ylabel("mean squared error, (miles per gallon)²")
     labels = [f"{'+ ' if k > 1 else ''}{term}   {k}" for k, term in enumerate(TERMS, 1)]
-    axes.set_xticks(numbers, labels, rotation=40, ha="right", rotation_mode="anchor")
+    axes.set_xticks(numbers)
+    axes.set_xticklabels(labels, rotation=40, ha="right", rotation_mode="anchor")
     axes.set_xlabel("model: the one before it and one more term")
     axes.grid(axis="y", color="#dddddd")
     axes.set_axisbelow(True)

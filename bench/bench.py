@@ -51,6 +51,7 @@ def by_hand(home):
     """
     settings = {
         "AIRFLOW_HOME": str(home),
+        "PYTHONPATH": "",  # without bin/startup
         "AIRFLOW__CORE__DAGS_FOLDER": str(PROJECT / "dags"),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__API__PORT": str(PORT),
