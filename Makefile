@@ -42,7 +42,7 @@ LOCK := editions/$(EDITION)/requirements.txt
 # Environments and configurations hold absolute paths, so env.done remembers where it was made,
 # and all is made anew if the checkout has moved.
 MOVED := $(shell [ "$$(cat $(STATE)/env.done 2>&1)" = "$$(pwd -P)" ] || echo FORCE)
-export EDITION DATE START END ENV_MANAGER CONDA PYTHON DATA_URL PYTHON_MIN PYTHON_MAX
+export EDITION DATE START END ENV_MANAGER CONDA PYTHON DATA_URL PYTHON_MIN PYTHON_MAX BAD_IN_PATH
 
 # How a step runs: bin/step announces a command and times it, bin/sandbox runs one in the
 # edition's environment. A file NAME.done exists if, and only if, that step has succeeded.
@@ -64,7 +64,7 @@ $(STATE)/config.done: $(STATE)/env.done editions/$(EDITION)/edition.mk bin/set_c
 	@bin/step "Let Airflow make its airflow.cfg" bin/sandbox $(MAKE_CONFIG)
 	@bin/step "Set dags_folder in it, and more" bin/sandbox bin/set_config.py \
 	    $(STATE)/airflow/airflow.cfg $(SECRETS:%=--secret %) \
-	    core.dags_folder="$$(pwd -P)/dags" $(SETTINGS)
+	    core.dags_folder="$$(pwd -P)/$(DAGS)" $(SETTINGS)
 	@touch $@
 
 ## initdb : the metadata database, where Airflow keeps what it knows
@@ -74,10 +74,10 @@ $(STATE)/initdb.done: $(STATE)/config.done
 	@bin/step "Set up the metadata database" bin/sandbox $(INITDB)
 	@touch $@
 
-# Airflow 3 runs a DAG as it stands in the database; the file is where it comes from.
-$(STATE)/dags.done: $(STATE)/initdb.done $(wildcard dags/*.py)
-	@bin/step "Create the DAG" bin/sandbox python dags/dag_example.py
-	@bin/step "Store it in the metadata database" bin/sandbox $(STORE_DAGS)
+# Airflow 3 runs a DAG as it stands in the database; the older ones read the file each time.
+$(STATE)/dags.done: $(STATE)/initdb.done $(wildcard $(DAGS)/*.py)
+	@bin/step "Create the DAG" bin/sandbox python $(DAGS)/dag_example.py
+	$(if $(STORE_DAGS),@bin/step "Store it in the metadata database" bin/sandbox $(STORE_DAGS))
 	@touch $@
 
 ## list-dags : the DAGs that Airflow knows
@@ -90,6 +90,8 @@ list-tasks: $(STATE)/dags.done
 
 ## backfill : run the DAG for a day, or for each day of a range, and watch it
 backfill: $(STATE)/dags.done
+	$(if $(CLEAR),@bin/step "Clear earlier runs of these days" \
+	    bin/sandbox $(CLEAR) -s "$$START" -e "$$END")
 	@bin/step "Run a backfill of dag_test" bin/sandbox $(BACKFILL) -s "$$START" -e "$$END"
 
 ## results : the results as a table, and where the picture is
@@ -97,10 +99,20 @@ results: $(STATE)/env.done $(if $(wildcard results/$(EDITION)/$(END)/results.csv
 	@bin/step "Show the results" bin/sandbox python bin/show_results.py "results/$$EDITION/$$END"
 
 ## verify : the tests: the line, the three tasks, the numbers, and the kit itself
-verify: $(STATE)/env.done $(STATE)/tools.done
-	@bin/step "Verify" bin/sandbox python -m pytest
+verify:
+	@$(MAKE) --no-print-directory tools EDITION=3
+	-@$(MAKE) --no-print-directory env  # if there is no Python for it, the tests are skipped
+	@EDITION=3 bin/step "Verify edition $(EDITION)" \
+	    bin/sandbox python -m pytest --edition $(EDITION) $(TESTS)
 
-# What only the tests need: linters, and a conda channel's builder.
+## verify-all : the same for every edition that a Python can be found for
+verify-all:
+	@for edition in $(notdir $(wildcard editions/*)); do \
+	    $(MAKE) --no-print-directory verify EDITION=$$edition; done
+
+# The tests run in the environment of edition 3, beside tools that only they need: linters, and
+# the builder of a conda channel.
+tools: $(STATE)/tools.done
 $(STATE)/tools.done: tests/tools.txt $(STATE)/env.done
 	@ENV_MANAGER=venv PYTHON=$(STATE)/env/bin/python \
 	    bin/step "Make the environment of the test tools" bin/make-env $(STATE)/tools tests/tools.txt
@@ -112,7 +124,7 @@ bench: $(STATE)/dags.done
 
 ## lock : renew the locked versions of all packages
 lock: $(STATE)/env.done
-	@bin/step "Renew the lock" bin/make-lock
+	@bin/step "Renew the lock" bin/make-lock $(LOCKS) $(LOCK_OPTIONS)
 
 ## clean : remove the DAG runs, their results, and Airflow's state; keep the environment
 clean:
@@ -133,6 +145,6 @@ help:
 check-input:
 	@bin/check-input
 FORCE:
-.PHONY: check-input FORCE
+.PHONY: check-input tools FORCE
 .PHONY: all env config initdb list-dags list-tasks backfill results
-.PHONY: verify bench lock clean distclean help
+.PHONY: verify verify-all bench lock clean distclean help

@@ -3,13 +3,21 @@
 
 PYTHON_MIN := 3.10
 PYTHON_MAX := 3.14
+DAGS       := dags
+BAD_IN_PATH :=
 
 MAKE_CONFIG := airflow config get-value core dags_folder
 INITDB      := airflow db migrate
 STORE_DAGS  := airflow dags reserialize
 LIST_DAGS   := airflow dags list
 LIST_TASKS  := airflow tasks list dag_test
+CLEAR       :=
 BACKFILL    := bin/backfill.py dag_test
+
+LOCKS        := editions/3/requirements tests/tools
+LOCK_OPTIONS := --python-version 3.10
+
+TESTS :=
 
 # 64 bytes or more, so that Airflow does not warn of a weak key.
 SECRETS  := api_auth.jwt_secret

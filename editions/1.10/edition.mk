@@ -1,0 +1,30 @@
+# Airflow 1.10, the generation of the tutorial, whose commands are these to the letter. It has had no
+# security fix for years: to be read and learnt from, on this machine alone.
+
+PYTHON_MIN := 3.7
+PYTHON_MAX := 3.7
+DAGS       := editions/1.10/dags
+# It reads its own default paths as if a % in them began an interpolation.
+BAD_IN_PATH := %
+
+MAKE_CONFIG := airflow version
+INITDB      := airflow initdb
+STORE_DAGS  :=
+LIST_DAGS   := airflow list_dags
+LIST_TASKS  := airflow list_tasks dag_test
+# A day that has run before is cleared first, or the backfill would find it done.
+CLEAR       := airflow clear --no_confirm dag_test
+BACKFILL    := airflow backfill dag_test
+
+LOCKS        := editions/1.10/requirements
+LOCK_OPTIONS := --python-version 3.7.9 --exclude-newer 2021-04-15 \
+                --exclude-newer-package formulaic=2023-12-31 \
+                --exclude-newer-package interface-meta=2023-12-31 \
+                --exclude-newer-package typing-extensions=2023-12-31
+
+# The other tests are of the kit, not of an edition; edition 3 has them run.
+TESTS := tests/test_end_to_end.py
+
+SECRETS  :=
+SETTINGS := core.load_examples=False \
+            webserver.web_server_host=127.0.0.1

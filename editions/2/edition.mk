@@ -1,0 +1,28 @@
+# Airflow 2.11, the last of its generation: its own `dags backfill` runs in the foreground and
+# prints the line by itself.
+
+PYTHON_MIN := 3.10
+PYTHON_MAX := 3.12
+DAGS       := dags
+# It reads its own default paths as if a % in them began an interpolation.
+BAD_IN_PATH := %
+
+MAKE_CONFIG := airflow config get-value core dags_folder
+INITDB      := airflow db migrate
+STORE_DAGS  :=
+LIST_DAGS   := airflow dags list
+LIST_TASKS  := airflow tasks list dag_test
+CLEAR       :=
+# Without the reset, a day that has run before prints "succeeded: 3" and runs nothing.
+BACKFILL    := airflow dags backfill dag_test --reset-dagruns --yes
+
+LOCKS        := editions/2/requirements
+LOCK_OPTIONS := --python-version 3.10
+
+# The other tests are of the kit, not of an edition; edition 3 has them run.
+TESTS := tests/test_end_to_end.py
+
+SECRETS  :=
+SETTINGS := core.load_examples=False \
+            metrics.timer_unit_consistency=True \
+            webserver.web_server_host=127.0.0.1
