@@ -1,5 +1,6 @@
 """What the tests share: a checkout of their own, in a place that is as awkward as a user's."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -13,20 +14,28 @@ AWKWARD = "air flow & 100% ö"  # blanks, shell and config metacharacters, a let
 NOT_COPIED = shutil.ignore_patterns(".git", ".sandbox", "results", "__pycache__", ".*_cache")
 
 
+def pytest_addoption(parser):
+    parser.addoption("--edition", default="3", help="the edition of Airflow to verify")
+
+
 class Checkout:
     """A copy of this checkout, of its files as they are now, that uses the same environment.
 
     So what the tests do to a database, a DAG or a result never happens to the user's own.
     """
 
-    def __init__(self, folder):
+    def __init__(self, folder, edition):
+        table = (PROJECT / "editions" / edition / "edition.mk").read_text()
+        bad = re.search(r"^BAD_IN_PATH :=(.*)$", table, re.MULTILINE)[1].strip()
+        folder = folder.with_name(folder.name.replace(bad, "")) if bad else folder
         self.path = folder
-        self.state = folder / ".sandbox/3"
+        self.edition = edition
+        self.state = folder / ".sandbox" / edition
         self.home = self.state / "airflow"
         shutil.copytree(PROJECT, folder, ignore=NOT_COPIED)
         self.state.mkdir(parents=True)
         for name in ("env", "tools"):
-            (self.state / name).symlink_to(PROJECT / ".sandbox/3" / name)
+            (self.state / name).symlink_to(PROJECT / ".sandbox" / edition / name)
         self.done("env", "tools")
 
     def done(self, *steps):
@@ -37,6 +46,7 @@ class Checkout:
     def run(self, *command, **options):
         """Run a command in the checkout; return its subprocess.CompletedProcess, output as text."""
         options = {"capture_output": True, "text": True, "timeout": 600, **options}
+        options["env"] = {**options.get("env", os.environ), "EDITION": self.edition}
         return subprocess.run([str(word) for word in command], cwd=self.path, **options)
 
     def make(self, *arguments, **options):
@@ -73,17 +83,33 @@ def readme_steps():
     return steps
 
 
+@pytest.fixture(scope="session", autouse=True)
+def environment(pytestconfig):
+    """The environment of the edition, which make verify makes; skips where it has no Python."""
+    edition = pytestconfig.getoption("--edition")
+    if (PROJECT / ".sandbox" / edition / "env.done").exists():
+        return
+    table = (PROJECT / "editions" / edition / "edition.mk").read_text()
+    limits = dict(re.findall(r"^(PYTHON_M..) *:= *(\S+)$", table, re.MULTILINE))
+    command = [PROJECT / "bin/find-python"]
+    found = subprocess.run(command, env=os.environ | limits, capture_output=True, text=True)
+    if found.returncode == 0:
+        pytest.exit(f"edition {edition} has no environment; make env EDITION={edition}", 1)
+    pytest.skip(f"edition {edition}: {found.stderr}")
+
+
 @pytest.fixture(scope="session")
-def new_checkout(tmp_path_factory):
+def new_checkout(tmp_path_factory, pytestconfig):
     """A function that makes a fresh Checkout: no configuration, no database, no results."""
-    return lambda: Checkout(tmp_path_factory.mktemp("checkout").resolve() / AWKWARD)
+    edition = pytestconfig.getoption("--edition")
+    return lambda: Checkout(tmp_path_factory.mktemp("checkout").resolve() / AWKWARD, edition)
 
 
 @pytest.fixture(scope="session")
 def finished(new_checkout):
     """A Checkout in which `make all` has run; its outcome is in .all."""
     checkout = new_checkout()
-    checkout.all = checkout.make("all")
+    checkout.all = checkout.run("bash", "-c", "make all 2>&1")
     return checkout
 
 

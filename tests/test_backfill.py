@@ -79,6 +79,13 @@ def test_airflow_has_no_state_that_the_line_would_not_count(finished):
         assert len(line) == 2, f"state {state!r} is counted as {line}"
 
 
+def test_the_progress_was_really_watched(finished):
+    lines = progress(finished.all.stdout)
+    assert lines[0]["waiting"] == lines[0]["not_ready"] == 3
+    assert any(line["running"] for line in lines)
+    assert [line["succeeded"] for line in lines] == sorted(line["succeeded"] for line in lines)
+
+
 def test_the_same_states_as_airflows_own_command_line(finished):
     database = MetadataDB(finished.home / "airflow.db")
     (run,) = database.runs(1)

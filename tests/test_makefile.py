@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 MAKEFILE = Path(__file__).resolve().parent.parent / "Makefile"
-STEPS = ["env", "config", "initdb", "list-dags", "list-tasks", "backfill", "results"]
 ALL_DONE = ["env", "tools", "config", "initdb", "dags"]
 
 
@@ -22,7 +21,7 @@ def done(checkout):
     """The checkout, as if all that a backfill needs had been done, in this order."""
     for number, step in enumerate(ALL_DONE):
         checkout.done(step)
-        # An hour ahead, so that a file touched now is older and one touched later is newer.
+        # Far in the future, in this order: a file touched now is older than any of them.
         os.utime(checkout.state / f"{step}.done", (number + 2e9, number + 2e9))
     return checkout
 
@@ -46,7 +45,7 @@ def test_the_help_lists_every_target_and_every_variable(checkout):
     text = MAKEFILE.read_text()
     shown = checkout.make("help").stdout
     phony = set(re.findall(r"[\w-]+", " ".join(re.findall(r"^\.PHONY:(.*)", text, re.MULTILINE))))
-    assert phony - {"FORCE", "check-input"} == set(
+    assert phony - {"FORCE", "check-input", "tools"} == set(
         re.findall(r"^  make ([\w-]+)", shown, re.MULTILINE)
     )
     variables = set(re.findall(r"^(\w+) \?=", text, re.MULTILINE))
@@ -163,6 +162,17 @@ def test_a_path_that_cannot_work_is_refused(tmp_path, name):
     )
     assert outcome.returncode == 2
     assert "move it elsewhere" in outcome.stderr
+
+
+def test_a_path_that_an_edition_cannot_work_in_is_refused(new_checkout):
+    checkout = new_checkout()
+    assert "%" in str(checkout.path)
+    outcome = subprocess.run(
+        ["make", "env", "EDITION=1.10"], cwd=checkout.path, capture_output=True, text=True
+    )
+    assert outcome.returncode == 2
+    assert "edition 1.10 can't work" in outcome.stderr.splitlines()[0]
+    assert not (checkout.path / ".sandbox/1.10").exists()
 
 
 def test_clean_keeps_the_environment_and_distclean_nothing(new_checkout):

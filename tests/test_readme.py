@@ -4,6 +4,7 @@ import re
 
 import pytest
 from conftest import BLOCK, PROJECT, readme_steps
+from test_end_to_end import verbs
 
 README = (PROJECT / "README.md").read_text()
 
@@ -52,17 +53,32 @@ def test_make_all_ends_as_the_first_screen_says(finished):
     assert re.search(pattern(end) + r"\Z", finished.all.stdout), finished.all.stdout
 
 
+def table():
+    """Return the table of commands, [{column: cell}]."""
+    lines = README[README.index("| step |") :].split("\n\n")[0].splitlines()
+    head, _, *rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines]
+    return [dict(zip(head, row, strict=True)) for row in rows]
+
+
 def test_todays_commands_in_the_table_are_those_that_run(finished):
-    table = README[README.index("| step | 2019") :].split("\n\n")[0]
     days = re.sub(r"\d{4}-\d\d-\d\d", "DATE", finished.all.stdout)
-    for row in table.splitlines()[2:]:
-        _, _, _, today, here, _ = row.split("|")
-        for command in re.findall("`([^`]+)`", today):
-            assert re.search(rf"^ *\$ (bin/sandbox )?{re.escape(command)}", days, re.MULTILINE), (
-                command
-            )
-        assert re.fullmatch(r" `make [a-z-]+` ", here), here
-        assert finished.make("-n", here.split("`")[1].split()[1]).returncode == 0
+    announced = "\n".join(re.findall(r"^ *\$ (?:bin/sandbox )?(.*)", days, re.MULTILINE))
+    for row in table():
+        for command in re.findall("`([^`]+)`", row["`EDITION=3`, today"]):
+            assert command in announced
+        target = re.fullmatch(r"`make ([a-z-]+)`", row["here"])[1]
+        assert finished.make("-n", target).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("edition", "column"), [("1.10", "`EDITION=1.10`, as in 2019"), ("2", "`EDITION=2`")]
+)
+def test_the_older_commands_in_the_table_are_those_of_the_editions(edition, column):
+    commands = verbs(edition).values()
+    for row in table():
+        for command in re.findall("`([^`]+)`", row[column]):
+            command = command.removesuffix(" -s DATE -e DATE")  # which the Makefile adds
+            assert any(command in line for line in commands), command
 
 
 @pytest.mark.parametrize(
