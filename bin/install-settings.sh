@@ -12,6 +12,7 @@ for name in $(compgen -e); do
     PIP_CONFIG_FILE | PIP_KEYRING_PROVIDER) ;;
     UV_INDEX* | UV_DEFAULT_INDEX | UV_EXTRA_INDEX_URL | UV_FIND_LINKS | UV_OFFLINE) ;;
     UV_INSECURE_HOST | UV_HTTP_* | UV_REQUEST_TIMEOUT | UV_SYSTEM_CERTS | UV_NATIVE_TLS) ;;
+    UV_PYTHON_INSTALL_MIRROR | UV_PYTHON_DOWNLOADS_JSON_URL) ;;
     UV_CONFIG_FILE | UV_KEYRING_PROVIDER | UV_CREDENTIALS_DIR | UV_LINK_MODE | UV_CONCURRENT_*) ;;
     PYTHON* | PIP_* | UV_* | VIRTUAL_ENV* | __PYVENV_LAUNCHER__) unset "$name" ;;
     # An active environment, and what would keep the client from creating ours.
@@ -28,7 +29,7 @@ PATH=${PATH#:} PATH=${PATH%:}
 # Everything stays in the checkout.
 export CONDA_PKGS_DIRS="$cache/conda/pkgs" MAMBA_ROOT_PREFIX="$cache/conda"
 export CONDA_REGISTER_ENVS=false MAMBA_REGISTER_ENVS=false
-export UV_CACHE_DIR="$cache/uv" UV_PYTHON_INSTALL_DIR="$cache/python" UV_PYTHON_DOWNLOADS=never
+export UV_CACHE_DIR="$cache/uv" UV_PYTHON_INSTALL_DIR="$cache/python" UV_PYTHON_DOWNLOADS=manual
 export PIP_NO_CACHE_DIR=1
 
 # No questions, no advertisements.

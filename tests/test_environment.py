@@ -384,8 +384,8 @@ def find(tmp_path):
 
 
 def python_that_says(path, answer):
-    """A Python that answers find-python's question without looking."""
-    return script(path, f"echo '{answer}'\n")
+    """A Python that answers find-python's question without looking; "ok" goes with its path."""
+    return script(path, f"echo '{answer}'{' $0' if answer == 'ok' else ''}\n")
 
 
 def test_a_python_shim_with_nothing_behind_it_is_skipped(find):
@@ -398,6 +398,13 @@ def test_a_python_shim_with_nothing_behind_it_is_skipped(find):
     assert find("find-python").stdout == f"{find.place}/python3.11\n"
 
 
+def test_a_pyenv_shim_is_asked_for_the_version_it_is_named_after(find):
+    behind = "/home/u/.pyenv/versions/3.12.1/bin/python3.12"
+    shim = f'[ "$PYENV_VERSION" = 3.12 ] || exit 127\necho "ok {behind}"\n'
+    script(find.place / "python3.12", shim)
+    assert find("find-python").stdout == f"{behind}\n"
+
+
 def test_the_newest_python_in_range_is_found_when_python3_is_out_of_range(find):
     python_that_says(find.place / "python3", "is Python 3.9")
     for minor in (9, 10, 12, 14):
@@ -407,7 +414,7 @@ def test_the_newest_python_in_range_is_found_when_python3_is_out_of_range(find):
 
 
 def test_a_warning_before_the_answer_does_not_disqualify_a_python(find):
-    script(find.place / "python3", "echo 'a warning' >&2\necho ok\n")
+    script(find.place / "python3", "echo 'a warning' >&2\necho ok $0\n")
     assert find("find-python").stdout == f"{find.place}/python3\n"
 
 
