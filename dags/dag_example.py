@@ -33,7 +33,9 @@ with DAG(
 ) as dag:
     get_data = BashOperator(
         task_id="get_data",
-        bash_command=f"cd {PROJECT} && {PYTHON} bin/get_data.py {RUN}/auto-mpg.data",
+        # The folder is emptied first: results of an earlier run must not pass for this one's.
+        bash_command=f"cd {PROJECT} && rm -rf {RUN}"
+        f" && {PYTHON} bin/get_data.py {RUN}/auto-mpg.data",
     )
     run_regression = BashOperator(
         task_id="run_regression",

@@ -26,7 +26,8 @@ dag = DAG(
 
 get_data = BashOperator(
     task_id="get_data",
-    bash_command=f"cd {PROJECT} && {PYTHON} bin/get_data.py {RUN}/auto-mpg.data",
+    # The folder is emptied first: results of an earlier run must not pass for this one's.
+    bash_command=f"cd {PROJECT} && rm -rf {RUN} && {PYTHON} bin/get_data.py {RUN}/auto-mpg.data",
     dag=dag,
 )
 run_regression = BashOperator(
