@@ -5,13 +5,13 @@
 #   make help      every target and variable
 
 # What you may set, as in: make backfill START=2026-01-01 END=2026-01-22
-#: which Airflow, a folder of editions/
+#: which Airflow: 3 (the default), 2 or 1.10
 EDITION ?= 3
-#: the day to run, in UTC; today by default
+#: the day to run, YYYY-MM-DD in UTC; today by default
 DATE ?= $(TODAY)
-#: the first day of a range
+#: the first day of a range; DATE by default
 START ?= $(DATE)
-#: the last day of a range
+#: the last day of a range; DATE by default
 END ?= $(DATE)
 #: conda, venv, or auto: conda where it can be had
 ENV_MANAGER ?= auto
@@ -132,8 +132,8 @@ clean:
 
 ## distclean : remove everything that the kit ever made
 distclean:
-	rm -rf results .sandbox .pytest_cache .ruff_cache bin/__pycache__ tests/__pycache__ \
-	    dags/__pycache__ __pycache__
+	rm -rf results .sandbox .pytest_cache .ruff_cache
+	find . -name __pycache__ -prune -exec rm -rf {} +
 
 ## help : this list
 help:

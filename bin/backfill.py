@@ -184,7 +184,10 @@ class Backfill:
                 f"airflow backfill create failed; the end of {shown(log)}:\n{tail(log)}"
             )
         self.backfill_id = created[-1]
-        for run in self.database.runs(self.backfill_id):
+        runs = self.database.runs(self.backfill_id)
+        if len(runs) > 1:
+            print(f"   {len(runs)} DAG runs; Ctrl-C stops them all")
+        for run in runs:
             if run.obstacle:
                 raise CannotRun(
                     f"Airflow refused to run {self.dag_id} for {run.logical_date}: {run.obstacle}"
@@ -337,6 +340,7 @@ def main(arguments=None):
         )
         return 2
     home = Path(os.environ["AIRFLOW_HOME"])
+    again = f"make backfill START={args.start_date} END={args.end_date}"
     for number in SIGNALS:
         signal.signal(number, interrupt)
     try:
@@ -354,13 +358,14 @@ def main(arguments=None):
     except Interrupted as interrupted:
         number = interrupted.args[0]
         print(
-            f"backfill: interrupted by {signal.Signals(number).name}; nothing is left running",
+            f"backfill: interrupted by {signal.Signals(number).name}; nothing is left running,"
+            f" what had not ended is marked as failed; to run it again: {again}",
             file=sys.stderr,
         )
         return 128 + number
     if not succeeded:
         print(
-            "\nbackfill: not every task succeeded; mend what the log says, then run: make backfill",
+            f"\nbackfill: not every task succeeded; mend what the log says, then run: {again}",
             file=sys.stderr,
         )
     return 0 if succeeded else 1

@@ -179,6 +179,7 @@ def test_clean_keeps_the_environment_and_distclean_nothing(new_checkout):
     checkout = new_checkout()
     files = set(checkout.path.iterdir())
     (checkout.path / "results/3/2024-01-01").mkdir(parents=True)
+    (checkout.path / "bin/startup/__pycache__").mkdir()
     checkout.home.mkdir()
     checkout.done("config", "initdb", "dags")
     assert checkout.make("clean").returncode == 0
@@ -186,5 +187,6 @@ def test_clean_keeps_the_environment_and_distclean_nothing(new_checkout):
     assert left == {"env", "env.done", "tools", "tools.done"}
     assert checkout.make("distclean").returncode == 0
     assert set(checkout.path.iterdir()) == files - {checkout.path / ".sandbox"}
+    assert not list(checkout.path.rglob("__pycache__"))
     # They were links, and what they led to is still there.
     assert (MAKEFILE.parent / ".sandbox/3/env/bin/python").exists()
