@@ -108,7 +108,7 @@ verify:
 ## verify-all : the same for every edition that a Python can be found for
 verify-all:
 	@for edition in $(notdir $(wildcard editions/*)); do \
-	    $(MAKE) --no-print-directory verify EDITION=$$edition; done
+	    $(MAKE) --no-print-directory verify EDITION=$$edition || exit; done
 
 # The tests run in the environment of edition 3, beside tools that only they need: linters, and
 # the builder of a conda channel.
