@@ -142,20 +142,26 @@ class Backfill:
 
     def repair(self):
         """End and close what an earlier run left behind when it was killed."""
-        if left := process_tree.end(self.record):
-            print(f"   repaired: ended {left} processes that a killed backfill had left behind")
-        for backfill_id in self.database.open_backfills(self.dag_id):
-            self.database.close_backfill(backfill_id)
+        ended, closed = self.end_and_close()
+        if ended:
+            print(f"   repaired: ended {ended} processes that a killed backfill had left behind")
+        for backfill_id in closed:
             print(f"   repaired: closed backfill {backfill_id}, which had been cut short")
 
     def tidy_up(self):
         """Leave nothing running and nothing open, whatever happened; not to be interrupted."""
         for number in SIGNALS:
             signal.signal(number, signal.SIG_IGN)
-        process_tree.end(self.record)
-        for backfill_id in self.database.open_backfills(self.dag_id):
-            self.database.close_backfill(backfill_id)
+        self.end_and_close()
         self.database.pause_dag(self.dag_id, self.was_paused)
+
+    def end_and_close(self):
+        """End the tree's processes, then close the open backfills; return how many and which."""
+        ended = process_tree.end(self.record)
+        still_open = self.database.open_backfills(self.dag_id)
+        for backfill_id in still_open:
+            self.database.close_backfill(backfill_id)
+        return ended, still_open
 
     def launch(self, name, *arguments, **environment):
         """Start an airflow command in the tree; announce it with the path of its log."""
