@@ -17,8 +17,8 @@ Exit codes: 0 every task succeeded, 1 not all did, or the backfill could not run
 
 import argparse
 import contextlib
-import fcntl
 import http.client
+import itertools
 import json
 import os
 import shlex
@@ -31,9 +31,9 @@ from collections import Counter
 from datetime import date, datetime, timezone
 from pathlib import Path
 
-import process_tree
 import psutil
 from metadata_db import MetadataDB
+from process_tree import ProcessTree
 
 HOST = "127.0.0.1"
 TICK = 0.1  # seconds between two looks at the metadata database; a look takes 0.2 ms
@@ -109,7 +109,6 @@ class Backfill:
         self.logs = home / "logs"
         self.record = home / "backfill.processes"
         self.servers = {}  # {name: (Popen, log file)}
-        self.chain = chain_to_make()
         try:
             self.database = MetadataDB(home / "airflow.db")
             self.was_paused = self.database.dag_is_paused(dag_id)
@@ -121,9 +120,9 @@ class Backfill:
 
     def run(self):
         """Run it; return whether every task succeeded. Raises CannotRun or Interrupted."""
-        self.repair()
-        with process_tree.ProcessTree(self.record) as self.tree:
+        with ProcessTree(self.record) as self.tree:
             try:
+                self.repair()
                 # The two slowest things, at the same time. The scheduler has to wait until the
                 # backfill is written: SQLite takes one writer at a time.
                 port = self.start_api_server()
@@ -141,33 +140,34 @@ class Backfill:
         return all(run.state == "success" for run in runs)
 
     def repair(self):
-        """End and close what an earlier run left behind when it was killed."""
-        ended, closed = self.end_and_close()
-        if ended:
-            print(f"   repaired: ended {ended} processes that a killed backfill had left behind")
-        for backfill_id in closed:
+        """Close what an earlier run left open when it was killed."""
+        if self.tree.leftovers:
+            print(f"   repaired: ended {self.tree.leftovers} processes of a killed backfill")
+        for backfill_id in self.close_backfills():
             print(f"   repaired: closed backfill {backfill_id}, which had been cut short")
 
     def tidy_up(self):
         """Leave nothing running and nothing open, whatever happened; not to be interrupted."""
         for number in SIGNALS:
             signal.signal(number, signal.SIG_IGN)
-        self.end_and_close()
+        self.tree.end()
+        self.close_backfills()
         self.database.pause_dag(self.dag_id, self.was_paused)
 
-    def end_and_close(self):
-        """End the tree's processes, then close the open backfills; return how many and which."""
-        ended = process_tree.end(self.record)
+    def close_backfills(self):
+        """Close the DAG's open backfills, of which nothing may be running; return their ids."""
         still_open = self.database.open_backfills(self.dag_id)
         for backfill_id in still_open:
             self.database.close_backfill(backfill_id)
-        return ended, still_open
+        return still_open
 
     def launch(self, name, *arguments, **environment):
         """Start an airflow command in the tree; announce it with the path of its log."""
         log = self.logs / f"{name}.log"
         print(f"   $ airflow {shlex.join(arguments)}   (log: {shown(log)})")
-        return self.tree.start(["airflow", *arguments], log, **environment), log
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("wb") as output:
+            return self.tree.start(["airflow", *arguments], output, **environment), log
 
     def start_api_server(self):
         """Start an api-server with the execution API alone, on a free port; return the port."""
@@ -223,9 +223,11 @@ class Backfill:
 
     def watch(self):
         """Print the progress line whenever it changes; return the runs when all have finished."""
-        line = None
-        while True:
+        line, workers = None, set()
+        for look in itertools.count():
             self.check()
+            if look % 10 == 0:
+                self.check_workers(workers)
             runs = self.database.runs(self.backfill_id)
             if line != (line := progress_line(runs)):
                 print(line)
@@ -256,15 +258,34 @@ class Backfill:
             time.sleep(TICK)
 
     def check(self):
-        """Raise if a server has died, or if the make that started this process has."""
+        """Raise CannotRun if a server has died."""
         for name, (process, log) in self.servers.items():
             if process.poll() is not None:
                 raise CannotRun(
                     f"the {name} ended by itself (exit code {process.returncode});"
                     f" the end of {shown(log)}:\n{tail(log)}"
                 )
-        if any(process.ppid() != parent for process, parent in self.chain):
-            raise Interrupted(signal.SIGTERM)
+
+    def check_workers(self, seen):
+        """Raise CannotRun if a process of the executor has died since the last look.
+
+        Airflow would not notice for five minutes, or never: what it was doing is never reported,
+        and if it was waiting for work, it takes the lock of the queue of work with it.
+        seen: set of the process numbers that were seen so far; is brought up to date.
+        """
+        scheduler, log = self.servers["scheduler"]
+        alive = set()
+        with contextlib.suppress(psutil.NoSuchProcess):
+            for process in psutil.Process(scheduler.pid).children():
+                # Airflow gives its workers this name; a test notices when it gives another.
+                if "LocalExecutor" in " ".join(process.cmdline()):
+                    alive.add(process.pid)
+        if seen - alive and scheduler.poll() is None:
+            raise CannotRun(
+                "a process that runs tasks was killed, mostly for want of memory;"
+                f" the end of {shown(log)}:\n{tail(log)}"
+            )
+        seen |= alive
 
     def show_failures(self, runs):
         """Print, for each failed task, the end of its log and where the whole of it is."""
@@ -283,22 +304,6 @@ class Backfill:
                     if not log.exists() or not log.stat().st_size:  # it did not even begin
                         scheduler = self.logs / "scheduler.log"
                         print(f"it wrote nothing; {shown(scheduler)} ends:\n{tail(scheduler)}")
-
-
-def chain_to_make():
-    """Return [(psutil.Process, its parent's pid)] from this process up to the make that runs it.
-
-    Nobody passes a signal on from a make that was killed; but one of these then has a new parent.
-    Started by hand, without make, the list is empty: whoever wants may leave it running.
-    """
-    chain = []
-    process = psutil.Process()
-    for parent in process.parents():
-        chain.append((process, parent.pid))
-        if parent.name() in ("make", "gmake"):
-            return chain
-        process = parent
-    return []
 
 
 def shown(path):
@@ -350,14 +355,13 @@ def main(arguments=None):
     for number in SIGNALS:
         signal.signal(number, interrupt)
     try:
-        with (home / "backfill.lock").open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise CannotRun(
-                    "another backfill is running in this checkout; wait for its end"
-                ) from None
-            succeeded = Backfill(args.dag_id, args.start_date, args.end_date, home).run()
+        succeeded = Backfill(args.dag_id, args.start_date, args.end_date, home).run()
+    except BlockingIOError:
+        print(
+            "backfill: another backfill is running in this checkout; wait for its end",
+            file=sys.stderr,
+        )
+        return 1
     except (CannotRun, TimeoutError, OSError) as error:
         print(f"backfill: {error}", file=sys.stderr)
         return 1

@@ -66,6 +66,26 @@ class MetadataDB:
         ):
             self._db.execute(statement, [now, backfill_id])
 
+    def fail_unfinished(self):
+        """Airflow 1.10 and 2: mark as failed what a backfill that was cut short left unfinished.
+
+        Their backfills wait for ever for tasks in these states, even if told to run them again.
+        No backfill may be running. Returns how many task instances that were.
+        """
+        columns = [row[1] for row in self._db.execute("PRAGMA table_info(task_instance)")]
+        key = "run_id" if "run_id" in columns else "execution_date"  # 2 or 1.10
+        backfills = f"SELECT dag_id, {key} FROM dag_run WHERE run_id GLOB 'backfill_*'"
+        failed = self._db.execute(
+            "UPDATE task_instance SET state = 'failed' WHERE state IN ('scheduled', 'queued',"
+            " 'running', 'restarting', 'shutdown', 'up_for_retry', 'up_for_reschedule')"
+            f" AND (dag_id, {key}) IN ({backfills})"
+        )
+        self._db.execute(
+            f"UPDATE dag_run SET state = 'failed' WHERE state IN {UNFINISHED}"
+            f" AND (dag_id, {key}) IN ({backfills})"
+        )
+        return failed.rowcount
+
     def runs(self, backfill_id):
         """Return the DAG runs of a backfill, in its order, as a list of Run."""
         tasks = {}

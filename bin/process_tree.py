@@ -8,9 +8,12 @@ session, but inherits the mark).
 
 A guard, a second small process, waits on a pipe that only this process holds open. Whatever
 ends this process, kill -9 included, closes the pipe, and the guard ends the tree. If both are
-killed at once, the next run finds the record file and ends what is left.
+killed at once, the next tree with the same record file ends what they left behind.
+
+To stay of use to Airflow 1.10, this module keeps to Python 3.7.
 """
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -22,13 +25,14 @@ import psutil
 
 MARK = "AIRFLOW_SANDBOX_TREE"
 PATIENCE = 10  # seconds that the kernel gets to end what was killed; it needs milliseconds
+GUARD_PATIENCE = 2  # seconds that the guard of another tree gets to do so
 
 
 def members(record):
     """Return the living processes of the tree that the record file describes, as psutil.Process."""
     sessions = set()
     # Process numbers of before the last boot mean nothing now.
-    if record.exists() and record.stat().st_mtime > psutil.boot_time():
+    if record.stat().st_mtime > psutil.boot_time():
         for line in record.read_text().splitlines():
             leader, started = line.split()
             try:
@@ -57,9 +61,10 @@ def end(record):
     killed = set()
     deadline = time.monotonic() + PATIENCE
     # More than one round: a process may have forked between the look and the kill.
-    while alive := members(record):
+    alive = members(record)
+    while alive:
         if time.monotonic() > deadline:
-            raise TimeoutError(f"processes that can't be ended: {[p.pid for p in alive]}")
+            raise TimeoutError("processes that can't be ended: %s" % [p.pid for p in alive])
         for process in alive:
             try:
                 process.kill()
@@ -67,60 +72,80 @@ def end(record):
                 continue
             killed.add(process.pid)
         psutil.wait_procs(alive, timeout=1)
-    record.unlink(missing_ok=True)
+        alive = members(record)
+    record.write_text("")
     return len(killed)
 
 
 class ProcessTree:
     """A context whose processes are gone when it is left, or when this process dies.
 
-    record: path of the file that remembers the sessions; one tree a record at a time.
+    record: path of the file that remembers the sessions, and whose lock makes sure that there is
+    one tree a record at a time: entering raises BlockingIOError if there is another.
+    leftovers: how many processes of an earlier tree had to be ended first.
     """
 
     def __init__(self, record):
         self.record = Path(record)
 
     def __enter__(self):
-        self.record.write_text("")
+        self._lock = self.record.open("a")
+        # The guard of a tree that was just killed holds the lock, too, until it is done.
+        deadline = time.monotonic() + GUARD_PATIENCE
+        while True:
+            try:
+                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    self._lock.close()
+                    raise
+                time.sleep(0.1)
+        self.leftovers = end(self.record)
+        self._started = False
         self._guard = subprocess.Popen(
             [sys.executable, __file__, str(self.record)],
             stdin=subprocess.PIPE,
+            pass_fds=[self._lock.fileno()],
             start_new_session=True,  # Ctrl-C is for this process, which then closes the pipe
         )
         return self
 
     def __exit__(self, *exception):
-        end(self.record)
+        self.end()
         self._guard.stdin.close()
         self._guard.wait(PATIENCE)
+        self._lock.close()
 
-    def start(self, command, log, **environment):
-        """Start a command in a session of its own, its output going to the file log.
+    def end(self):
+        """End all processes of the tree, before its time."""
+        if self._started:
+            end(self.record)
+            self._started = False
 
-        environment: variables on top of this process's. Returns the subprocess.Popen.
+    def start(self, command, output=None, **environment):
+        """Start a command in a session of its own; return its subprocess.Popen.
+
+        output: a file, opened for writing, for all that it prints; None to print it here.
+        environment: variables on top of this process's.
         """
-        log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("wb") as output:
-            process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                env={**os.environ, **environment, MARK: str(self.record)},
-            )
+        self._started = True
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT if output else None,
+            start_new_session=True,
+            env={**os.environ, **environment, MARK: str(self.record)},
+        )
         with self.record.open("a") as record:
             record.write(f"{process.pid} {psutil.Process(process.pid).create_time()}\n")
         return process
 
 
-def guard(record):
-    """Wait until the process that holds our standard input is gone; then end its tree."""
+if __name__ == "__main__":
+    # The guard. Its standard input ends when the process is gone that holds the other end of it.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     sys.stdin.buffer.read()
-    end(Path(record))
-
-
-if __name__ == "__main__":
-    guard(sys.argv[1])
+    end(Path(sys.argv[1]))

@@ -14,7 +14,7 @@ LIST_DAGS   := airflow list_dags
 LIST_TASKS  := airflow list_tasks dag_test
 # A day that has run before is cleared first, or the backfill would find it done.
 CLEAR       := airflow clear --no_confirm dag_test
-BACKFILL    := airflow backfill dag_test
+BACKFILL    := bin/supervise.py airflow backfill dag_test
 
 LOCKS        := editions/1.10/requirements
 LOCK_OPTIONS := --python-version 3.7.9 --exclude-newer 2021-04-15 \

@@ -14,7 +14,7 @@ LIST_DAGS   := airflow dags list
 LIST_TASKS  := airflow tasks list dag_test
 CLEAR       :=
 # Without the reset, a day that has run before prints "succeeded: 3" and runs nothing.
-BACKFILL    := airflow dags backfill dag_test --reset-dagruns --yes
+BACKFILL    := bin/supervise.py airflow dags backfill dag_test --reset-dagruns --yes
 
 LOCKS        := editions/2/requirements
 LOCK_OPTIONS := --python-version 3.10
