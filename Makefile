@@ -32,33 +32,40 @@ SHELL := bash
 # The steps of a tutorial come one after the other, under make -j, too.
 .NOTPARALLEL:
 
-$(if $(wildcard editions/$(EDITION)/edition.mk),,\
+# A $ in a value would be make's to expand, and $(shell ...) would run: values are data.
+VARIABLES := EDITION DATE START END ENV_MANAGER CONDA PYTHON DATA_URL
+$(foreach name,$(VARIABLES),$(if $(filter command environment,$(firstword $(origin $(name)))),\
+    $(if $(findstring $$,$(value $(name))),$(error $(name) has a dollar sign in it))))
+$(if $(filter $(wildcard editions/*/edition.mk),editions/$(EDITION)/edition.mk),,\
     $(error EDITION=$(EDITION) is not an edition; these are: $(notdir $(wildcard editions/*))))
 include editions/$(EDITION)/edition.mk
 THIS := $(firstword $(MAKEFILE_LIST))
 TODAY := $(shell date -u +%F)
 STATE := .sandbox/$(EDITION)
 LOCK := editions/$(EDITION)/requirements.txt
-# Environments and configurations hold absolute paths, so env.done remembers where it was made,
-# and all is made anew if the checkout has moved.
-MOVED := $(shell [ "$$(cat $(STATE)/env.done 2>&1)" = "$$(pwd -P)" ] || echo FORCE)
-export EDITION DATE START END ENV_MANAGER CONDA PYTHON DATA_URL PYTHON_MIN PYTHON_MAX BAD_IN_PATH
+export $(VARIABLES) PYTHON_MIN PYTHON_MAX BAD_IN_PATH
 
 # How a step runs: bin/step announces a command and times it, bin/sandbox runs one in the
 # edition's environment. A file NAME.done exists if, and only if, that step has succeeded.
+
+# Before each: are the variables right, is no other make at work here, is what there is undamaged?
+begin:
+	@bin/check-input
+	@bin/claim-checkout
+	@bin/repair-state $(STATE)
 
 ## all : everything below, from the environment to the results
 all: env config initdb list-dags list-tasks backfill results
 
 ## env : the environment: a Python from conda or in a venv, and the locked packages
-env: $(STATE)/env.done
+env: begin $(STATE)/env.done
 	@echo "   environment: $(STATE)/env"
-$(STATE)/env.done: environment.yml $(LOCK) bin/make-env $(MOVED) | check-input
+$(STATE)/env.done: environment.yml $(LOCK) bin/make-env
 	@bin/step "Make the environment" bin/make-env $(STATE)/env $(LOCK)
 	@pwd -P > $@
 
 ## config : airflow.cfg as Airflow makes it, with our dags_folder and a few more settings
-config: $(STATE)/config.done
+config: begin $(STATE)/config.done
 	@echo "   configuration: $(STATE)/airflow/airflow.cfg"
 $(STATE)/config.done: $(STATE)/env.done editions/$(EDITION)/edition.mk bin/set_config.py
 	@bin/step "Let Airflow make its airflow.cfg" bin/sandbox $(MAKE_CONFIG)
@@ -68,7 +75,7 @@ $(STATE)/config.done: $(STATE)/env.done editions/$(EDITION)/edition.mk bin/set_c
 	@touch $@
 
 ## initdb : the metadata database, where Airflow keeps what it knows
-initdb: $(STATE)/initdb.done
+initdb: begin $(STATE)/initdb.done
 	@echo "   metadata database: $(STATE)/airflow/airflow.db"
 $(STATE)/initdb.done: $(STATE)/config.done
 	@bin/step "Set up the metadata database" bin/sandbox $(INITDB)
@@ -81,21 +88,21 @@ $(STATE)/dags.done: $(STATE)/initdb.done $(wildcard $(DAGS)/*.py)
 	@touch $@
 
 ## list-dags : the DAGs that Airflow knows
-list-dags: $(STATE)/dags.done
+list-dags: begin $(STATE)/dags.done
 	@bin/step "List the DAGs" bin/sandbox $(LIST_DAGS)
 
 ## list-tasks : the tasks of our DAG
-list-tasks: $(STATE)/dags.done
+list-tasks: begin $(STATE)/dags.done
 	@bin/step "List the tasks of dag_test" bin/sandbox $(LIST_TASKS)
 
 ## backfill : run the DAG for a day, or for each day of a range, and watch it
-backfill: $(STATE)/dags.done
+backfill: begin $(STATE)/dags.done
 	$(if $(CLEAR),@bin/step "Clear earlier runs of these days" \
 	    bin/sandbox $(CLEAR) -s "$$START" -e "$$END")
 	@bin/step "Run a backfill of dag_test" bin/sandbox $(BACKFILL) -s "$$START" -e "$$END"
 
 ## results : the results as a table, and where the picture is
-results: $(STATE)/env.done $(if $(wildcard results/$(EDITION)/$(END)/results.csv),,backfill)
+results: begin $(STATE)/env.done $(if $(wildcard results/$(EDITION)/$(END)/results.csv),,backfill)
 	@bin/step "Show the results" bin/sandbox python bin/show_results.py "results/$$EDITION/$$END"
 
 ## verify : the tests: the line, the three tasks, the numbers, and the kit itself
@@ -112,26 +119,26 @@ verify-all:
 
 # The tests run in the environment of edition 3, beside tools that only they need: linters, and
 # the builder of a conda channel.
-tools: $(STATE)/tools.done
+tools: begin $(STATE)/tools.done
 $(STATE)/tools.done: tests/tools.txt $(STATE)/env.done
 	@ENV_MANAGER=venv PYTHON=$(STATE)/env/bin/python \
 	    bin/step "Make the environment of the test tools" bin/make-env $(STATE)/tools tests/tools.txt
 	@touch $@
 
 ## bench : how fast it is, against the same steps typed by hand
-bench: $(STATE)/dags.done
+bench: begin $(STATE)/dags.done
 	@bin/step "Measure" bin/sandbox python bench/bench.py
 
 ## lock : renew the locked versions of all packages
-lock: $(STATE)/env.done
+lock: begin $(STATE)/env.done
 	@bin/step "Renew the lock" bin/make-lock $(LOCKS) $(LOCK_OPTIONS)
 
 ## clean : remove the DAG runs, their results, and Airflow's state; keep the environment
-clean:
-	rm -rf results $(STATE)/airflow $(STATE)/config.done $(STATE)/initdb.done $(STATE)/dags.done
+clean: begin
+	rm -rf results/$(EDITION) $(STATE)/airflow $(STATE)/config.done $(STATE)/initdb.done $(STATE)/dags.done
 
 ## distclean : remove everything that the kit ever made
-distclean:
+distclean: begin
 	rm -rf results .sandbox .pytest_cache .ruff_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
@@ -141,10 +148,5 @@ help:
 	@echo; echo "Variables, as in: make backfill START=2026-01-01 END=2026-01-22"; echo
 	@awk '/^#: / { text = substr($$0, 4); getline; printf "  %-16s %s\n", $$1, text }' $(THIS)
 
-# Before anything is touched: can the variables be used?
-check-input:
-	@bin/check-input
-FORCE:
-.PHONY: check-input tools FORCE
-.PHONY: all env config initdb list-dags list-tasks backfill results
+.PHONY: begin tools all env config initdb list-dags list-tasks backfill results
 .PHONY: verify verify-all bench lock clean distclean help
