@@ -14,15 +14,15 @@ birth_of() {
 }
 
 # look_up N NAME PID: field N of /proc/PID/stat, counted from behind the process's name, which may
-# hold anything; or what ps calls NAME.
+# hold anything; or what ps calls NAME. A zombie (state Z) is no process any more.
 look_up() {
-    local answer fields
+    local answer fields state
     if [ -r /proc/self/stat ]; then
         { read -r answer <"/proc/$3/stat"; } 2>/dev/null || return 0 # it has ended meanwhile
         read -r -a fields <<<"${answer##*) }"
-        echo "${fields[$1 - 1]}"
+        state=${fields[0]} answer=${fields[$1 - 1]}
     else
-        read -r answer < <(ps -o "$2=" -p "$3") || return 0 # read takes the blanks off both ends
-        echo "$answer"
+        read -r state answer < <(ps -o state= -o "$2=" -p "$3") || return 0
     fi
+    case $state in Z*) ;; *) echo "$answer" ;; esac
 }
