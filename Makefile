@@ -72,7 +72,7 @@ $(STATE)/config.done: $(STATE)/env.done editions/$(EDITION)/edition.mk bin/set_c
 	@bin/step "Set dags_folder in it, and more" bin/sandbox bin/set_config.py \
 	    $(STATE)/airflow/airflow.cfg $(SECRETS:%=--secret %) \
 	    core.dags_folder="$$(pwd -P)/$(DAGS)" $(SETTINGS)
-	@touch $@
+	@grep '^\[' $(STATE)/airflow/airflow.cfg > $@
 
 ## initdb : the metadata database, where Airflow keeps what it knows
 initdb: begin $(STATE)/initdb.done

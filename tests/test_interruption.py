@@ -1,0 +1,315 @@
+"""What ends a run before its time: signals and kill -9 in every step, two makes at once, damage.
+
+After each of these nothing of the run goes on, and the next make works, with no help.
+"""
+
+import http.server
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+
+import pytest
+from conftest import PROJECT
+from test_backfill import wait
+from test_end_to_end import GOLDEN, all_succeeded, progress, results_of
+from test_environment import environment, wheels  # noqa: F401  (a fixture)
+
+
+def start(checkout, *arguments, sign, **options):
+    """Start make in a session of its own; return it when it has printed what the pattern finds."""
+    make = subprocess.Popen(
+        ["make", *arguments],
+        cwd=checkout.path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+        **options,
+    )
+    for line in make.stdout:
+        if re.search(sign, line):
+            return make
+    raise AssertionError(f"make ended without {sign!r}")
+
+
+def group(make, number):
+    # As a terminal does it: to the whole foreground group.
+    os.killpg(make.pid, number)
+
+
+def make_alone(make, number):
+    os.kill(make.pid, number)
+
+
+def assert_over(checkout, make, seconds=10):
+    """All processes end, soon; return what make printed since it was waited for."""
+    make.wait(60)
+    wait(lambda: not checkout.processes(), "the processes to end", seconds)
+    output = make.stdout.read()
+    make.stdout.close()
+    assert make.returncode != 0
+    return output
+
+
+STEPS = [
+    "Let Airflow make its airflow.cfg",
+    "Set up the metadata database",
+    "Store it in the metadata database",
+    "List the tasks of dag_test",
+]
+
+
+def test_whatever_ends_a_step_the_next_make_all_works(new_checkout):
+    """Each step in turn, in four ways; each make begins where the one before it was ended."""
+    checkout = new_checkout()
+    ways = [
+        (group, signal.SIGINT),
+        (make_alone, signal.SIGTERM),
+        (group, signal.SIGHUP),
+        (make_alone, signal.SIGKILL),
+        (group, signal.SIGKILL),
+    ]
+    for number, step in enumerate(STEPS):
+        for end, by in (ways[number], ways[-2], ways[-1]):
+            make = start(checkout, "all", sign=f"== {step}")
+            # Not at once: when it has begun to work.
+            wait(
+                lambda: any("airflow" in word for _, line in checkout.processes() for word in line),
+                f"{step} to begin",
+            )
+            end(make, by)
+            output = assert_over(checkout, make)
+            if by != signal.SIGKILL:
+                assert f"was interrupted by {by.name}" in output
+            assert not list(checkout.home.glob("*.new"))
+    outcome = checkout.run("bash", "-c", "make all 2>&1")
+    assert outcome.returncode == 0, outcome.stdout
+    assert progress(outcome.stdout)[-1] == all_succeeded()
+    assert (results_of(checkout) / "results.csv").read_bytes() == GOLDEN.read_bytes()
+    assert checkout.processes() == []
+
+
+class Stalling(http.server.BaseHTTPRequestHandler):
+    """A package index that accepts every question and never answers it."""
+
+    asked = threading.Event()
+    over = threading.Event()
+
+    def do_GET(self):
+        self.asked.set()
+        self.over.wait(120)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def stalling_index():
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Stalling) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/simple/"
+        Stalling.over.set()
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    ("end", "by"),
+    [(group, signal.SIGINT), (make_alone, signal.SIGTERM), (make_alone, signal.SIGKILL)],
+)
+def test_an_interrupted_installation_stops_and_is_begun_anew(
+    new_checkout,
+    wheels,  # noqa: F811
+    stalling_index,
+    end,
+    by,
+):
+    checkout = new_checkout()
+    (checkout.state / "env").unlink()
+    (checkout.state / "env.done").unlink()
+    lock = checkout.path / "editions/3/requirements.txt"
+    lock.write_text((wheels / "lock.txt").read_text() + "psutil==0\n")
+    for folder in "home", "tmp", "tools":
+        (checkout.path.parent / folder).mkdir()
+    good = environment(checkout.path, wheels)
+    slow = {k: v for k, v in good.items() if not k.startswith(("PIP_NO", "PIP_FIND"))}
+    slow["PIP_INDEX_URL"] = stalling_index
+    arguments = ["env", "ENV_MANAGER=venv", f"PYTHON={sys.executable}"]
+    Stalling.asked.clear()
+    make = start(checkout, *arguments, sign="venv by", env=slow)
+    assert Stalling.asked.wait(60)
+    end(make, by)
+    assert_over(checkout, make)
+    assert not (checkout.state / "env.done").exists()
+    lock.write_text((wheels / "lock.txt").read_text())
+    outcome = subprocess.run(
+        ["make", *arguments], cwd=checkout.path, env=good, capture_output=True, text=True
+    )
+    assert outcome.returncode == 0, outcome.stdout + outcome.stderr
+    assert (checkout.state / "env.done").read_text().strip() == str(checkout.path)
+
+
+def test_a_second_make_is_refused_in_one_line_and_the_first_one_goes_on(new_checkout):
+    checkout = new_checkout()
+    first = start(checkout, "list-tasks", sign="== Let Airflow make")
+    for target in "all", "clean":
+        second = checkout.make(target)
+        assert second.returncode == 2
+        assert f"another make (process {first.pid}) is at work" in second.stderr.splitlines()[0]
+        assert second.stdout == ""
+    output, _ = first.communicate(timeout=300)
+    assert first.returncode == 0, output
+    # It is over, so the checkout is free again.
+    assert checkout.make("config").returncode == 0
+
+
+def test_of_many_makes_at_the_same_moment_one_is_at_work(new_checkout):
+    checkout = new_checkout()
+    # The claim alone, for as long as the parent lives; they wait for each other at the start.
+    read, write = os.pipe()
+    claims = [
+        subprocess.Popen(
+            ["bash", "-c", f"read -r _; bin/claim-checkout || exit; echo ours; read -r _ <&{read}"],
+            cwd=checkout.path,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            pass_fds=[read],
+            text=True,
+        )
+        for _ in range(12)
+    ]
+    os.close(read)
+    for process in claims:
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    refused = [process for process in claims if process.stdout.readline() == ""]
+    assert len(refused) == 11
+    os.close(write)
+    for process in claims:
+        process.communicate(timeout=30)
+    assert sorted(os.listdir(checkout.path / ".sandbox")) == ["3", "last-make"]
+
+
+@pytest.mark.parametrize("content", ["", "garbage", "1 0\n", "999999999 5\n", None])
+def test_a_damaged_claim_is_nobodys(new_checkout, content):
+    checkout = new_checkout()
+    claim = checkout.path / ".sandbox/last-make"
+    if content is None:
+        claim.mkdir()
+    else:
+        claim.write_text(content)
+    outcome = checkout.make("env")
+    assert outcome.returncode == 0, outcome.stderr
+    assert claim.is_file()
+
+
+def test_ps_and_proc_agree_on_parents_and_births(tmp_path):
+    """Where there is no /proc there is ps; both are tried where there are both."""
+    if not os.path.exists("/proc/self/stat") or not os.access("/usr/bin/ps", os.X_OK):
+        pytest.skip("needs both /proc and ps")
+    original = PROJECT / "bin/processes.sh"
+    by_ps = tmp_path / "processes.sh"
+    by_ps.write_text(original.read_text().replace("/proc/self/stat", "/nowhere"))
+    ask = '. "$0"; parent_of $$; [ -n "$(birth_of $$)" ] && birth_of 999999999'
+    for file in original, by_ps:
+        answer = subprocess.run(["bash", "-c", ask, file], capture_output=True, text=True)
+        assert answer.stdout.split() == [str(os.getpid())], file
+    zombie = subprocess.Popen(["true"])
+    os.waitid(os.P_PID, zombie.pid, os.WEXITED | os.WNOWAIT)
+    for file in original, by_ps:
+        ask = f'. "$0"; birth_of {zombie.pid}'
+        assert subprocess.run(["bash", "-c", ask, file], capture_output=True).stdout == b""
+    zombie.wait()
+
+
+# --- Damage: said, kept aside, repaired.
+
+
+def cut(file):
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+
+
+def empty(file):
+    file.write_bytes(b"")
+
+
+def garble(file):
+    content = bytearray(file.read_bytes())
+    content[:200] = os.urandom(200)
+    file.write_bytes(content)
+
+
+def remove(file):
+    file.unlink()
+
+
+@pytest.fixture(scope="module")
+def ready(new_checkout):
+    """A checkout in which everything up to the lists has been done."""
+    checkout = new_checkout()
+    outcome = checkout.make("list-tasks")
+    assert outcome.returncode == 0, outcome.stderr
+    return checkout
+
+
+@pytest.mark.parametrize("damage", [cut, empty, garble, remove])
+@pytest.mark.parametrize("name", ["airflow.cfg", "airflow.db"])
+def test_a_damaged_file_is_told_kept_aside_and_made_anew(ready, name, damage):
+    file = ready.home / name
+    damage(file)
+    damaged = file.read_bytes() if file.exists() else None
+    before = set(ready.state.glob("set-aside/*"))
+    step = "config" if name == "airflow.cfg" else "initdb"
+    outcome = ready.make(step)
+    assert outcome.returncode == 0, outcome.stdout + outcome.stderr
+    told = re.findall(r"repaired: (.*)", outcome.stdout)
+    assert len(told) == 1
+    assert name in told[0]
+    new = set(ready.state.glob("set-aside/*")) - before
+    assert [(folder / name).read_bytes() for folder in new] == (
+        [damaged] if damaged is not None else []
+    )
+    # And it is good again, which is not told a second time.
+    outcome = ready.make("list-dags")
+    assert "dag_test" in outcome.stdout
+    assert "repaired" not in outcome.stdout
+
+
+@pytest.mark.parametrize("stamp", ["config", "initdb", "dags", "env"])
+@pytest.mark.parametrize("content", [None, "garbage"])
+def test_a_lost_or_damaged_stamp_loses_nothing(ready, stamp, content):
+    if stamp == "env" and not content:
+        pytest.skip("makes the environment anew, which the tests share")
+    history = (ready.home / "airflow.db").read_bytes()
+    file = ready.state / f"{stamp}.done"
+    if content is None:
+        file.unlink()
+    else:
+        file.write_text(content)
+    if stamp == "env":
+        outcome = ready.run("bin/repair-state", ".sandbox/3")
+        assert "the checkout has moved" in outcome.stdout
+        ready.done("env", "config", "initdb", "dags")
+        return
+    outcome = ready.make("list-dags")
+    assert outcome.returncode == 0, outcome.stdout + outcome.stderr
+    assert "dag_test" in outcome.stdout
+    kept = [path.read_bytes() for path in ready.state.glob("set-aside/*/airflow.db")]
+    assert history[:16] == (ready.home / "airflow.db").read_bytes()[:16]
+    if stamp == "initdb" and content is None:
+        assert history in kept
+
+
+def test_an_environment_whose_python_is_gone_is_made_anew(new_checkout, tmp_path):
+    checkout = new_checkout()
+    (checkout.state / "env").unlink()
+    (checkout.state / "env/bin").mkdir(parents=True)
+    (checkout.state / "env/bin/python").symlink_to("/gone/python3")
+    outcome = checkout.run("bin/repair-state", ".sandbox/3")
+    assert "the environment's Python does not run any more" in outcome.stdout
+    assert not (checkout.state / "env.done").exists()
