@@ -1,11 +1,15 @@
 """bin/get_data.py against a real web server on the loopback interface, well and badly behaved."""
 
 import contextlib
+import datetime
+import gzip
 import hashlib
 import http.server
+import ipaddress
 import os
 import shutil
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -14,22 +18,33 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 PROJECT = Path(__file__).resolve().parent.parent
 DATA = (PROJECT / "data" / "auto-mpg.data").read_bytes()
 SHA256 = "48b830e11feee5572525f8f1691ddb9d38d3d7b7063edcd8fca672c2a5e17d8d"
+BOMB = gzip.compress(bytes(20000000))  # 20 kB
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
-    """Answers each path in its own way; remembers the User-Agent and what the endless one sent."""
+    """Answers each path in its own way; remembers who asked for what, and what a flood sent.
+
+    A path's query is given to its method: /moved?https://elsewhere/ redirects to there.
+    """
 
     agents: ClassVar = []
-    endless_bytes = 0
+    paths: ClassVar = []
+    flood_bytes = 0
 
     def do_GET(self):
         self.agents.append(self.headers["User-Agent"])
+        self.paths.append(self.path)
+        path, _, self.query = self.path.partition("?")
         with contextlib.suppress(OSError):  # when the client hangs up, as it should
-            getattr(self, "get_" + self.path.strip("/"))()
+            getattr(self, "get_" + path.strip("/"))()
 
     def answer(self, body, status=200, length=None, **headers):
         self.send_response(status)
@@ -39,6 +54,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(body)
+
+    def flood(self, start, again):
+        """Send start, then again and again."""
+        self.wfile.write(start)
+        while True:
+            self.wfile.write(again)
+            Handler.flood_bytes += len(again)
 
     def get_right(self):
         self.answer(DATA)
@@ -50,19 +72,31 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.answer(b"oops", status=500)
 
     def get_moved(self):
-        self.answer(b"", status=302, Location="/right")
+        self.answer(b"", status=302, Location=self.query or "/right")
+
+    def get_ladder(self):
+        self.answer(b"", status=302, Location=f"/ladder?{int(self.query or 0) + 1}")
 
     def get_loop(self):
         self.answer(b"", status=302, Location="/loop")
 
-    def get_tofile(self):
-        self.answer(b"", status=302, Location=(PROJECT / "data/auto-mpg.data").as_uri())
-
-    def get_toftp(self):
-        self.answer(b"", status=302, Location="ftp://127.0.0.1:9/auto-mpg.data")
-
     def get_truncated(self):
         self.answer(DATA[:20000], length=len(DATA))
+
+    def get_nolength(self):
+        self.answer(DATA[:20000], length=0)
+
+    def get_hangup(self):
+        pass
+
+    def get_badchunks(self):
+        self.answer(b"zz\r\n" + DATA, length=0, **{"Transfer-Encoding": "chunked"})
+
+    def get_bomb(self):
+        self.answer(BOMB, **{"Content-Encoding": "gzip"})
+
+    def get_zipped(self):
+        self.answer(gzip.compress(DATA), **{"Content-Encoding": "gzip"})
 
     def get_altered(self):
         self.answer(DATA[:-2] + b"!\n")
@@ -86,31 +120,53 @@ class Handler(http.server.BaseHTTPRequestHandler):
             time.sleep(0.05)
 
     def get_endless(self):
-        self.answer(b"", length=0)
-        while True:
-            self.wfile.write(DATA)
-            Handler.endless_bytes += len(DATA)
+        self.flood(b"HTTP/1.1 200 OK\r\n\r\n", DATA)
+
+    def get_endless_chunks(self):
+        start = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+        self.flood(start, b"%x\r\n%s\r\n" % (len(DATA), DATA))
+
+    def get_endless_line(self):
+        self.flood(b"HTTP/1.1 200 OK\r\nX: ", b"y" * 60000)
+
+    def get_endless_headers(self):
+        self.flood(b"HTTP/1.1 200 OK\r\n", b"X: y\r\n" * 10000)
+
+    def get_endless_missing(self):
+        self.flood(b"HTTP/1.1 404 Not Found\r\n\r\n", DATA)
 
     def log_message(self, *_):
         pass
 
 
-@pytest.fixture(scope="module")
-def server():
+@contextlib.contextmanager
+def serving(certificate=None):
+    """A server of Handler; yields its URL. With a certificate (a PEM file and its key), on TLS."""
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as httpd:
         httpd.daemon_threads = True
         httpd.block_on_close = False
+        if certificate:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate)
+            httpd.socket = context.wrap_socket(httpd.socket, server_side=True)
         thread = threading.Thread(target=httpd.serve_forever)
         thread.start()
-        yield f"http://127.0.0.1:{httpd.server_port}"
+        yield f"http{'s' if certificate else ''}://127.0.0.1:{httpd.server_port}"
         httpd.shutdown()
         thread.join()
 
 
-def get_data(url, dest, *options, project=PROJECT, **environment):
+@pytest.fixture(scope="module")
+def server():
+    with serving() as url:
+        yield url
+
+
+def get_data(url, dest, *options, project=PROJECT, inside=(), **environment):
+    """Run get_data.py; inside is a command that runs it somewhere else."""
     direct = {k: v for k, v in os.environ.items() if not k.lower().endswith("_proxy")}
     return subprocess.run(
-        [sys.executable, project / "bin" / "get_data.py", dest, *options],
+        [*inside, sys.executable, project / "bin" / "get_data.py", dest, *options],
         env={**direct, "DATA_URL": url, **environment},
         capture_output=True,
         text=True,
@@ -174,25 +230,42 @@ def test_the_usual_proxy_variables_are_obeyed(server, dest):
         ("/missing", "404"),
         ("/broken", "500"),
         ("/loop", "infinite loop"),
-        ("/tofile", "file"),
-        ("/toftp", "unknown url type: ftp"),
-        ("/truncated", "20000 bytes"),
+        ("/ladder", "infinite loop"),
+        ("/moved?" + (PROJECT / "data/auto-mpg.data").as_uri(), "is not allowed"),
+        ("/moved?ftp://127.0.0.1:9/auto-mpg.data", "unknown url type: ftp"),
+        ("/moved?data:text/plain,x", "is not allowed"),
+        ("/truncated", "20000 bytes instead of 30286"),
+        ("/nolength", "20000 bytes instead of 30286"),
+        ("/hangup", "closed connection"),
+        ("/badchunks", "IncompleteRead"),
         ("/altered", "SHA-256"),
         ("/longer", "longer than"),
-        ("/endless", "longer than"),
         ("/page", "instead of 30286"),
+        # What is packed is never unpacked, be it right or a bomb.
+        ("/zipped", f"{len(gzip.compress(DATA))} bytes instead of 30286"),
+        ("/bomb", f"{len(BOMB)} bytes instead of 30286"),
     ],
 )
 def test_a_bad_answer_is_told_in_one_line_and_the_embedded_copy_used(server, dest, path, why):
+    Handler.paths.clear()
+    assert_fell_back(get_data(server + path, dest), server + path.partition("?")[0], dest, why)
+    assert len(Handler.paths) <= 11  # the first and ten redirects
+
+
+@pytest.mark.parametrize(
+    "path, why",
+    [
+        ("/endless", "longer than the 30286 bytes"),
+        ("/endless_chunks", "longer than the 30286 bytes"),
+        ("/endless_line", "more than 65536 bytes"),
+        ("/endless_headers", "more than 100 headers"),
+        ("/endless_missing", "404"),
+    ],
+)
+def test_an_endless_answer_is_not_read_to_the_end(server, dest, path, why):
+    Handler.flood_bytes = 0
     assert_fell_back(get_data(server + path, dest), server + path, dest, why)
-
-
-def test_an_endless_answer_is_not_read_to_the_end(server, dest):
-    Handler.endless_bytes = 0
-    start = time.monotonic()
-    get_data(server + "/endless", dest)
-    assert time.monotonic() - start < 5
-    assert Handler.endless_bytes < 50e6  # what the two sockets' buffers took, no more
+    assert Handler.flood_bytes < 20e6  # what the two sockets' buffers took, no more
 
 
 @pytest.mark.parametrize("path", ["/drip", "/slowheaders"])
@@ -203,11 +276,12 @@ def test_a_slow_drip_does_not_extend_the_deadline(server, dest, path):
     assert_fell_back(run, server + path, dest, "not there after 0.7 seconds")
 
 
-def test_a_server_that_never_answers_is_given_up_on(dest):
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_server_that_never_answers_is_given_up_on(dest, scheme):
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen(1)
-        url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
+        url = f"{scheme}://127.0.0.1:{silent.getsockname()[1]}/"
         start = time.monotonic()
         run = get_data(url, dest, "--timeout", "0.5")
         assert time.monotonic() - start < 3
@@ -226,6 +300,108 @@ def test_a_host_that_does_not_exist_falls_back(dest):
     url = "http://no-such-host.invalid/auto-mpg.data"
     run = get_data(url, dest, "--timeout", "3")
     assert_fell_back(run, url, dest, "")
+
+
+SILENT_DNS = """
+import fcntl, socket, struct, subprocess, sys
+fcntl.ioctl(socket.socket(), 0x8914, struct.pack("16sh14x", b"lo", 0x49))  # loopback up
+server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+server.bind(("127.0.0.1", 53))
+subprocess.check_call(["sh", "-c", sys.argv[1]])
+code = subprocess.call(sys.argv[2:])
+server.settimeout(0)
+assert b"example" in server.recv(512), "the name was not asked for"
+sys.exit(code)
+"""
+
+
+def test_a_name_server_that_never_answers_is_given_up_on(dest, tmp_path):
+    (tmp_path / "resolv.conf").write_text("nameserver 127.0.0.1\noptions timeout:30\n")
+    (tmp_path / "nsswitch.conf").write_text("hosts: dns\n")
+    unshare = ["unshare", "--map-root-user", "--mount", "--net"]
+    mount = " && ".join(
+        f"mount --bind '{tmp_path / name}' /etc/{name}" for name in ("resolv.conf", "nsswitch.conf")
+    )
+    if not shutil.which("unshare") or subprocess.run([*unshare, "sh", "-c", mount]).returncode:
+        pytest.skip("this machine lets nobody replace /etc/resolv.conf in a namespace (unshare)")
+    url = "http://data.example/auto-mpg.data"
+    inside = [*unshare, sys.executable, "-c", SILENT_DNS, mount]
+    start = time.monotonic()
+    run = get_data(url, dest, "--timeout", "0.7", inside=inside)
+    assert time.monotonic() - start < 5
+    assert_fell_back(run, url, dest, "not there after 0.7 seconds")
+
+
+def make_certificate(path, host="127.0.0.1", days=1):
+    """Write a certificate and its key to path: signed by itself, for host, for days from now."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
+    address = x509.IPAddress(ipaddress.ip_address(host))
+    now = datetime.datetime.now(datetime.timezone.utc)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=10))
+        .not_valid_after(now + datetime.timedelta(days=days))
+        .add_extension(x509.SubjectAlternativeName([address]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    path.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+        + certificate.public_bytes(serialization.Encoding.PEM)
+    )
+    return path
+
+
+@pytest.fixture(scope="module")
+def trusted(tmp_path_factory):
+    return make_certificate(tmp_path_factory.mktemp("tls") / "trusted.pem")
+
+
+@pytest.fixture(scope="module")
+def tls_server(trusted):
+    with serving(trusted) as url:
+        yield url
+
+
+def test_a_trusted_tls_server_is_downloaded_from(tls_server, dest, trusted):
+    run = get_data(tls_server + "/right", dest, SSL_CERT_FILE=str(trusted))
+    assert (run.returncode, run.stdout) == (0, f"30286 bytes from {tls_server}/right to {dest}\n")
+
+
+@pytest.mark.parametrize("secure_first", [False, True])
+def test_a_redirect_between_http_and_https_is_followed(
+    server, tls_server, dest, trusted, secure_first
+):
+    first, second = (tls_server, server) if secure_first else (server, tls_server)
+    run = get_data(f"{first}/moved?{second}/right", dest, SSL_CERT_FILE=str(trusted))
+    # It is the checksum that the file is known by, not who sent it.
+    assert run.stdout.startswith(f"30286 bytes from {first}"), run
+    assert_published_file_alone(dest)
+
+
+def test_a_tls_server_that_is_not_trusted_falls_back_also_after_a_redirect(
+    server, tls_server, dest
+):
+    for url in (tls_server + "/right", f"{server}/moved?{tls_server}/right"):
+        run = get_data(url, dest)
+        assert_fell_back(run, url.partition("?")[0], dest, "certificate verify failed")
+
+
+@pytest.mark.parametrize(
+    "fault, why",
+    [({"days": -1}, "has expired"), ({"host": "127.0.0.2"}, "not valid for '127.0.0.1'")],
+)
+def test_a_certificate_that_is_out_of_date_or_for_another_host_falls_back(
+    dest, tmp_path, fault, why
+):
+    certificate = make_certificate(tmp_path / "bad.pem", **fault)
+    with serving(certificate) as url:
+        run = get_data(url + "/right", dest, SSL_CERT_FILE=str(certificate))
+    assert_fell_back(run, url, dest, why)
 
 
 def test_a_server_that_does_not_speak_tls_falls_back(server, dest):
