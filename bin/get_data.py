@@ -12,6 +12,8 @@ Exit status: 0 DEST_FILE is the published file; 1 it could not be had or written
 
 import argparse
 import hashlib
+import http.client
+import io
 import os
 import sys
 import tempfile
@@ -24,6 +26,7 @@ DEFAULT_URL = "https://archive.ics.uci.edu/ml/machine-learning-databases/auto-mp
 SIZE = 30286
 SHA256 = "48b830e11feee5572525f8f1691ddb9d38d3d7b7063edcd8fca672c2a5e17d8d"
 DEADLINE = 20  # seconds for everything: name, connection, redirects, headers and body
+MOST = 1000000  # bytes of one reply, headers and all; UCI sends 30 700
 
 PROJECT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 EMBEDDED = os.path.join(PROJECT, "data", "auto-mpg.data")
@@ -41,6 +44,43 @@ def check(content):
         raise Unusable(f"{len(content)} bytes instead of {SIZE}")
     if hashlib.sha256(content).hexdigest() != SHA256:
         raise Unusable("wrong content (its SHA-256 differs)")
+
+
+class Metered(io.RawIOBase):
+    """A connection's bytes, of which there are MOST: the last wall against what has no end.
+
+    http.client bounds each line and the lines of a header, but neither how many replies of 100
+    (Continue) come first, nor a redirect's body, which urllib reads whole, nor what follows a
+    chunked body.
+    """
+
+    def __init__(self, raw):
+        self.raw, self.left = raw, MOST
+
+    def readable(self):
+        return True
+
+    def readinto(self, buffer):
+        count = self.raw.readinto(buffer)
+        self.left -= count
+        if self.left < 0:
+            raise Unusable(f"a reply of more than {MOST} bytes")
+        return count
+
+    def close(self):
+        self.raw.close()
+        super().close()
+
+
+class MeteredReply(http.client.HTTPResponse):
+    """A reply, read through Metered."""
+
+    def __init__(self, *arguments, **named):
+        super().__init__(*arguments, **named)
+        self.fp = io.BufferedReader(Metered(self.fp.detach()))
+
+
+http.client.HTTPConnection.response_class = MeteredReply  # HTTPSConnection inherits it
 
 
 def fetch(url, timeout):

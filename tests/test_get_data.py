@@ -126,11 +126,21 @@ class Handler(http.server.BaseHTTPRequestHandler):
         start = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
         self.flood(start, b"%x\r\n%s\r\n" % (len(DATA), DATA))
 
+    def get_endless_trailers(self):
+        start = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n"
+        self.flood(start, b"X: y\r\n" * 10000)
+
     def get_endless_line(self):
         self.flood(b"HTTP/1.1 200 OK\r\nX: ", b"y" * 60000)
 
     def get_endless_headers(self):
         self.flood(b"HTTP/1.1 200 OK\r\n", b"X: y\r\n" * 10000)
+
+    def get_endless_continues(self):
+        self.flood(b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 2000)
+
+    def get_endless_moved(self):
+        self.flood(b"HTTP/1.1 302 Found\r\nLocation: /right\r\n\r\n", DATA)
 
     def get_endless_missing(self):
         self.flood(b"HTTP/1.1 404 Not Found\r\n\r\n", DATA)
@@ -260,6 +270,10 @@ def test_a_bad_answer_is_told_in_one_line_and_the_embedded_copy_used(server, des
         ("/endless_line", "more than 65536 bytes"),
         ("/endless_headers", "more than 100 headers"),
         ("/endless_missing", "404"),
+        # These would be read until the deadline, the second one into memory: more than 1 GB.
+        ("/endless_continues", "more than 1000000 bytes"),
+        ("/endless_moved", "more than 1000000 bytes"),
+        ("/endless_trailers", "more than"),
     ],
 )
 def test_an_endless_answer_is_not_read_to_the_end(server, dest, path, why):
