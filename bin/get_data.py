@@ -3,9 +3,10 @@
 
 usage: get_data.py [--timeout SECONDS] DEST_FILE
 
-DATA_URL (environment) says where from; the default is the UCI Machine Learning Repository. What
-arrives must have the published file's size and SHA-256. If it has not, or nothing arrives within
-the timeout, one line says so and the embedded copy, which has the same SHA-256, is used instead.
+DATA_URL (environment) says where from: http[s]://HOST[:PORT]/PATH; the default is the UCI Machine
+Learning Repository. What arrives must have the published file's size and SHA-256, so it does not
+matter who sends it. If it has not, or nothing arrives within the timeout, one line says so and the
+embedded copy, which has the same SHA-256, is used instead.
 
 Exit status: 0 DEST_FILE is the published file; 1 it could not be had or written; 2 usage.
 """
@@ -15,11 +16,11 @@ import hashlib
 import http.client
 import io
 import os
+import re
 import sys
 import tempfile
 import threading
 import urllib.error
-import urllib.parse
 import urllib.request
 
 DEFAULT_URL = "https://archive.ics.uci.edu/ml/machine-learning-databases/auto-mpg/auto-mpg.data"
@@ -27,6 +28,12 @@ SIZE = 30286
 SHA256 = "48b830e11feee5572525f8f1691ddb9d38d3d7b7063edcd8fca672c2a5e17d8d"
 DEADLINE = 20  # seconds for everything: name, connection, redirects, headers and body
 MOST = 1000000  # bytes of one reply, headers and all; UCI sends 30 700
+SHOWN = 200  # characters of a URL or of an error in a message
+
+# A user's name or password before the host is no part of it: it would end up in logs.
+URL = re.compile(
+    r"https?://([\w.-]+|\[[\da-f:.]+\])(:\d+)?([/?#][!-~]*)?", re.ASCII | re.IGNORECASE
+)
 
 PROJECT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 EMBEDDED = os.path.join(PROJECT, "data", "auto-mpg.data")
@@ -88,8 +95,8 @@ def fetch(url, timeout):
 
     An opener of our own, because urllib's usual one also opens file: and ftp: URLs.
     """
-    if urllib.parse.urlsplit(url).scheme not in ("http", "https"):
-        raise Unusable("not an http or https URL")
+    if not URL.fullmatch(url):
+        raise Unusable("not a URL like https://HOST[:PORT]/PATH")
     opener = urllib.request.OpenerDirector()
     for handler in (
         urllib.request.ProxyHandler,
@@ -130,9 +137,22 @@ def download(url, timeout):
         error = outcome["error"]
         if type(error) is urllib.error.URLError:  # only a wrapper, unlike its child HTTPError
             error = error.reason
-        raise Unusable(" ".join(str(error).split()) or type(error).__name__)
+        raise Unusable(str(error) or type(error).__name__)
     check(outcome["content"])
     return outcome["content"]
+
+
+def shown(text):
+    """Return text, which a server may have sent, as any terminal or log can take it: one line of
+    plain ASCII, SHOWN characters of it, none of which moves the cursor."""
+    text = re.sub("[^ -~]", "?", " ".join(text.split()))
+    return text if len(text) <= SHOWN else text[:SHOWN] + "..."
+
+
+def shown_url(url):
+    """Return url for a message, without what may be secret: user, password and query."""
+    url = re.sub(r"^(https?://)?.*@", r"\1***@", url, flags=re.DOTALL | re.IGNORECASE)
+    return shown(re.sub(r"\?.*", "?***", url, flags=re.DOTALL))
 
 
 def embedded():
@@ -175,9 +195,10 @@ def main():
     url = os.environ.get("DATA_URL") or DEFAULT_URL
     try:
         try:
-            content, source = download(url, arguments.timeout), url
+            content, source = download(url, arguments.timeout), shown_url(url)
         except Unusable as error:
-            print(f"get_data.py: {url}: {error}; using the embedded copy", flush=True)
+            reason = shown(str(error))
+            print(f"get_data.py: {shown_url(url)}: {reason}; using the embedded copy", flush=True)
             content, source = embedded(), "data/auto-mpg.data"
         write(arguments.dest, content)
     except Unusable as error:

@@ -98,6 +98,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def get_zipped(self):
         self.answer(gzip.compress(DATA), **{"Content-Encoding": "gzip"})
 
+    def get_coloured(self):
+        self.wfile.write(b"HTTP/1.1 404 \x1b]0;owned\x07\x1b[2J\x9bmred\r\n\r\n")
+
+    def get_wordy(self):
+        self.wfile.write(b"HTTP/1.1 404 " + b"no " * 20000 + b"\r\n\r\n")
+
     def get_altered(self):
         self.answer(DATA[:-2] + b"!\n")
 
@@ -282,6 +288,13 @@ def test_an_endless_answer_is_not_read_to_the_end(server, dest, path, why):
     assert Handler.flood_bytes < 20e6  # what the two sockets' buffers took, no more
 
 
+@pytest.mark.parametrize("path", ["/coloured", "/wordy"])
+def test_what_a_server_says_of_an_error_can_do_nothing_to_a_terminal(server, dest, path):
+    run = get_data(server + path, dest)
+    assert_fell_back(run, server + path, dest, "HTTP Error 404")
+    assert all(line.isprintable() and len(line) < 400 for line in run.stdout.splitlines())
+
+
 @pytest.mark.parametrize("path", ["/drip", "/slowheaders"])
 def test_a_slow_drip_does_not_extend_the_deadline(server, dest, path):
     start = time.monotonic()
@@ -424,19 +437,42 @@ def test_a_server_that_does_not_speak_tls_falls_back(server, dest):
 
 
 @pytest.mark.parametrize(
-    "url, why",
+    "url",
     [
-        ((PROJECT / "data/auto-mpg.data").as_uri(), "not an http or https URL"),
-        ("ftp://127.0.0.1/auto-mpg.data", "not an http or https URL"),
-        ("auto-mpg.data", "not an http or https URL"),
-        ("http://", "no host"),
-        ("http://[::1", "Invalid"),
-        ("http://127.0.0.1:port/", "port"),
-        ("http://two words/", "characters"),
+        (PROJECT / "data/auto-mpg.data").as_uri(),
+        "ftp://127.0.0.1/auto-mpg.data",
+        "auto-mpg.data",
+        "-o/tmp/x",
+        "http://",
+        "http://[::1",
+        "http://127.0.0.1:port/",
+        "http://two words/",
+        "http://127.0.0.1:9/\x1b[2J\r\nX: y",
+        "http://127.0.0.1:9/\udcff",
+        "http://user:s3cret@127.0.0.1:9/auto-mpg.data",
+        "http://user:s3cret@127.0.0.1:port/",
+        "http://user:?/s3cret#@127.0.0.1/",
+        "user:s3cret@127.0.0.1/auto-mpg.data",
     ],
 )
-def test_a_bad_url_falls_back(dest, url, why):
-    assert_fell_back(get_data(url, dest), url, dest, why)
+def test_a_bad_url_falls_back_and_shows_no_password(dest, url):
+    run = get_data(url, dest)
+    assert_fell_back(run, "get_data.py: ", dest, "not a URL like https://HOST[:PORT]/PATH")
+    assert "s3cret" not in run.stdout and run.stdout.replace("\n", "").isprintable()
+
+
+def test_a_query_is_sent_but_not_shown(server, dest):
+    run = get_data(server + "/right?token=s3cret", dest)
+    assert run.stdout == f"30286 bytes from {server}/right?*** to {dest}\n"
+    assert Handler.paths[-1] == "/right?token=s3cret"
+
+
+def test_a_url_of_100000_characters_is_cut_in_the_message(server, dest):
+    run = get_data(server + "/page?" + "x" * 100000, dest)
+    assert_fell_back(run, server + "/page?***", dest, "")
+    run = get_data(server + "/" + "x" * 100000, dest)
+    assert_fell_back(run, server + "/xxx", dest, "HTTP Error 414")
+    assert len(run.stdout) < 1000
 
 
 @pytest.fixture
