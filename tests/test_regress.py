@@ -4,6 +4,7 @@ import csv
 import os
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -19,12 +20,14 @@ sys.path.insert(0, str(PROJECT))
 import regress  # noqa: E402
 
 
-def run_regress(out, data=DATA, *options, **environment):
+def run_regress(out, data=DATA, *options, inside=(), **environment):
+    """Run regress.py; inside is a command that runs it somewhere else."""
     return subprocess.run(
-        [sys.executable, PROJECT / "regress.py", "--data", data, "--out", out, *options],
+        [*inside, sys.executable, PROJECT / "regress.py", "--data", data, "--out", out, *options],
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
+        timeout=60,
     )
 
 
@@ -199,18 +202,35 @@ def test_windows_line_ends_make_no_difference(frame, tmp_path):
     assert cars.equals(frame[0][cars.columns]) and dropped == 6
 
 
+LINES = DATA.read_text().splitlines(True)
+
+
 def edited(line, old, new):
     """The data set as text, with one replacement in one line."""
-    lines = DATA.read_text().splitlines(True)
+    lines = LINES.copy()
     assert old in lines[line - 1]
     lines[line - 1] = lines[line - 1].replace(old, new)
     return "".join(lines)
 
 
-LINES = DATA.read_text().splitlines(True)
 BAD_DATA = {
     "text in numbers": (edited(3, "3436.", "heavy"), "line 3, column 5 (weight): found 'heavy'"),
     "a negative number": (edited(9, "14.0", "-4.0"), "line 9, column 1 (mpg): found '-4.0'"),
+    "a number too small": (edited(8, "215.0", "0.5"), "line 8, column 4 (horsepower): found '0.5'"),
+    "a number too large": (edited(8, "4312.", "1e300"), "line 8, column 5 (weight): found '1e300'"),
+    "not a number": (edited(8, "4312.", "NaN"), "line 8, column 5 (weight): found 'NaN'"),
+    "a NUL in a number": (edited(8, "43", "4\0"), r"line 8, column 5 (weight): found '4\x0012.'"),
+    "a NUL in a name": (edited(8, "fury", "f\0ry"), "line 8, column 9 (car_name)"),
+    "a line of NULs": (edited(8, LINES[7], "\0\0\n"), "line 8, column 1 (mpg)"),
+    "a terminal's codes": (edited(8, "fury", "\x1b[2J"), r"line 8, column 9 (car_name): found '"),
+    "no UTF-8": (edited(8, "fury", "f\udcfcry"), "line 8, column 9 (car_name)"),
+    "a long word": (edited(8, "4312.", "x" * 9000), "line 8, column 5 (weight): found 'xxx"),
+    "an open quote": (edited(8, 'iii"', "iii"), "line 8, column 9 (car_name): found '\"plymouth'"),
+    "an open quote at the end": (edited(398, '10"', "10"), "line 398, column 9 (car_name)"),
+    "an open quote before": (edited(8, "4312.", '"4312.'), "line 8, column 5 (weight)"),
+    "no opening quote": (edited(8, '"plym', "plym"), "line 8, column 10 (surplus): found 'fury'"),
+    "no first column": ("".join(line[7:] for line in LINES), "line 1, column 8 (origin)"),
+    "no last column": ("".join(line[:56] + "\n" for line in LINES), "line 1, column 9 (car_name)"),
     "an infinite number": (edited(9, "14.0", "inf"), "line 9, column 1 (mpg): found 'inf'"),
     "? for mpg": (edited(9, "14.0", "?"), "line 9, column 1 (mpg): found '?'"),
     "a missing name": (edited(7, '\t"chevrolet impala"', ""), "line 7, column 9 (car_name)"),
@@ -230,11 +250,11 @@ BAD_DATA = {
 def test_bad_data_is_one_line_that_says_where_and_nothing_is_written(case, tmp_path):
     content, why = BAD_DATA[case]
     data = tmp_path / "bad.data"
-    data.write_text(content)
+    data.write_bytes(content.encode(errors="surrogateescape"))
     with pytest.raises(regress.BadData) as error:
         regress.read_cars(data)
     assert str(error.value).startswith(str(data)) and why in str(error.value)
-    assert len(str(error.value).splitlines()) == 1
+    assert str(error.value).isprintable() and len(str(error.value)) < len(str(data)) + 200
 
 
 def assert_one_line_error(run, *fragments):
@@ -265,7 +285,41 @@ def test_a_missing_data_file_is_one_line(main_in_process, tmp_path):
 def test_binary_data_is_one_line(main_in_process, tmp_path):
     data = tmp_path / "binary.data"
     data.write_bytes(b"\x89PNG\r\n\xff\xfe")
-    assert_one_line_error(main_in_process(tmp_path / "out", data), str(data), "decode")
+    run = main_in_process(tmp_path / "out", data)
+    assert_one_line_error(run, f"{data}: line 1, column 1 (mpg)")
+
+
+def test_five_times_the_published_file_is_read_and_more_is_refused(tmp_path):
+    data = tmp_path / "more.data"
+    data.write_text("".join(LINES * 5))
+    assert len(regress.read_cars(data)[0]) == 5 * 392
+    for content in ("".join(LINES * 5 + LINES[:11]), "".join(LINES).ljust(300001)):
+        data.write_text(content)
+        with pytest.raises(regress.BadData, match="more than 2000 lines or 300000 bytes"):
+            regress.read_cars(data)
+
+
+def test_ten_million_rows_are_refused_unread(tmp_path):
+    data = tmp_path / "huge.data"
+    with data.open("wb") as file:
+        file.write(DATA.read_bytes() * 20)
+        file.truncate(len(DATA.read_bytes()) * 10_000_000 // 398)  # a hole: takes no disk
+    tracemalloc.start()
+    with pytest.raises(regress.BadData, match="more than 2000 lines"):
+        regress.read_cars(data)
+    _now, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 2e6  # bytes, of a file of 761 MB
+
+
+def test_a_pipe_a_device_and_a_folder_are_refused_unopened(main_in_process, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    out = tmp_path / "out"
+    why = "a folder, a pipe or a device"
+    assert_one_line_error(run_regress(out, tmp_path / "pipe"), f"{tmp_path / 'pipe'}: {why}")
+    for data in ("/dev/zero", tmp_path):
+        assert_one_line_error(main_in_process(out, data), f"{data}: {why}")
+    assert not out.exists()
 
 
 def test_an_out_folder_that_is_a_file_is_one_line(main_in_process, tmp_path):
