@@ -19,6 +19,7 @@ import io
 import os
 import re
 import sys
+import tempfile
 from pathlib import Path
 
 import matplotlib
@@ -234,15 +235,14 @@ def as_png(results):
     return png.getvalue()
 
 
-def write(path, content):
-    """Write bytes to a file that is there whole or not at all: a temporary one, renamed."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        partial.write_bytes(content)
-        os.replace(partial, path)
-    finally:
-        if partial.exists():
-            partial.unlink()
+def write(folder, files):
+    """Write files, {name: bytes}, to a folder: none is put there before all are whole."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".regress.", dir=folder) as temporary:
+        for name, content in files.items():
+            Path(temporary, name).write_bytes(content)
+        for name in files:
+            os.replace(Path(temporary, name), folder / name)
 
 
 def parse_arguments():
@@ -266,16 +266,15 @@ def main():
         cars, train = split(cars, arguments.seed)
         if train.all() or not train.any():
             raise BadData(f"{arguments.data}: too few rows to split: {len(cars)}")
-        arguments.out.mkdir(parents=True, exist_ok=True)
         # Rounded before drawing too: a pixel's shade shows a difference in the last digit.
         results = fit_models(cars, train).round(DECIMALS)
         files = {"results.csv": as_csv(results), "bias_variance.png": as_png(results)}
-        for name, content in files.items():
-            write(arguments.out / name, content)
+        write(arguments.out, files)
     except BadData as error:
         sys.exit(f"regress.py: {error}")
     except OSError as error:
-        sys.exit(f"regress.py: {error.filename or arguments.out}: {error.strerror or error}")
+        path = error.filename2 or error.filename or arguments.out
+        sys.exit(f"regress.py: {path}: {error.strerror or error}")
     print(
         f"{len(cars)} cars ({dropped} more without horsepower left out), seed {arguments.seed}: "
         f"{train.sum()} to train on, {(~train).sum()} to test with"

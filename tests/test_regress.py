@@ -2,6 +2,8 @@
 
 import csv
 import os
+import resource
+import shutil
 import subprocess
 import sys
 import tracemalloc
@@ -327,19 +329,36 @@ def test_an_out_folder_that_is_a_file_is_one_line(main_in_process, tmp_path):
     assert_one_line_error(main_in_process(tmp_path / "out"), str(tmp_path / "out"), "exists")
 
 
-def test_a_file_is_whole_or_not_there_when_writing_fails(tmp_path, monkeypatch):
-    path = tmp_path / "results.csv"
-    path.write_text("older")
+def test_an_older_file_is_replaced_only_when_all_are_whole(tmp_path):
+    older = {"results.csv": b"older", "bias_variance.png": b"older"}
+    regress.write(tmp_path, older)
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10000, limit[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            regress.write(tmp_path, {"results.csv": b"newer", "bias_variance.png": bytes(20000)})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == older
 
-    def no_space(*_):
-        assert path.read_text() == "older"
-        raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(os, "replace", no_space)
-    with pytest.raises(OSError):
-        regress.write(path, b"newer")
+def test_a_full_disk_is_one_line_and_nothing_there(tmp_path):
+    # Room for results.csv, not for the picture.
+    mount = f"mount -t tmpfs -o size=40k none '{tmp_path}'"
+    unshare = ["unshare", "--map-root-user", "--mount", "sh", "-c"]
+    if not shutil.which("unshare") or subprocess.run([*unshare, mount]).returncode:
+        pytest.skip("this machine lets nobody mount a file system in a namespace (unshare)")
+    script = '"$@"; code=$?; ls -A "$0"; exit $code'
+    run = run_regress(tmp_path, inside=[*unshare, f"{mount} && {script}", tmp_path])
+    assert_one_line_error(run, str(tmp_path), "No space left on device")
+    assert run.stdout == ""
+
+
+def test_a_folder_where_a_result_should_go_is_one_line(main_in_process, tmp_path):
+    (tmp_path / "results.csv").mkdir()
+    run = main_in_process(tmp_path)
+    assert_one_line_error(run, f"{tmp_path / 'results.csv'}: Is a directory")
     assert os.listdir(str(tmp_path)) == ["results.csv"]
-    assert path.read_text() == "older"
 
 
 @pytest.mark.parametrize(
