@@ -8,6 +8,7 @@ Exit status: 0 printed; 1 results.csv or the picture is missing or damaged; 2 us
 
 import argparse
 import csv
+import io
 import math
 import os
 import sys
@@ -15,6 +16,7 @@ import sys
 HEADER = ["model", "formula", "train_mse", "test_mse"]
 MODELS = 11
 BAR = 16  # width of the longest bar, in characters
+MOST = 100000  # bytes of results.csv; regress.py writes 1 442
 
 
 class Damaged(Exception):
@@ -26,9 +28,14 @@ def read_results(path):
 
     Raises OSError if the file cannot be read, Damaged if it is not what regress.py writes.
     """
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise Damaged("it is a folder, a pipe or a device")
+    with open(path, "rb") as file:
+        content = file.read(MOST + 1)
+    if len(content) > MOST:
+        raise Damaged(f"more than {MOST} bytes")
     try:
-        with open(path, encoding="utf-8", newline="") as file:
-            header, *lines = list(csv.reader(file)) or [[]]
+        header, *lines = list(csv.reader(io.StringIO(content.decode()))) or [[]]
     except (UnicodeDecodeError, csv.Error) as error:
         raise Damaged(str(error)) from error
     if header != HEADER:
@@ -43,10 +50,11 @@ def read_results(path):
             row = (int(model), formula[len(before) :].strip(" +"), float(train), float(test))
         except ValueError as error:
             raise Damaged("model {} is not {}".format(number, ",".join(HEADER))) from error
-        if row[0] != number or not row[1] or not formula.startswith(before):
+        more = row[1] and formula.startswith(before) and formula.isprintable()
+        if row[0] != number or not more:
             raise Damaged(f"model {number} is not the one before it and one more term")
-        if not (math.isfinite(row[2]) and math.isfinite(row[3])):
-            raise Damaged(f"model {number} has an error that is no number")
+        if not all(math.isfinite(error) and error >= 0 for error in row[2:]):
+            raise Damaged(f"model {number} has an error that is no number, or a negative one")
         rows.append(row)
         before = formula
     return rows
@@ -59,7 +67,7 @@ def table(rows, block, mark):
     lines = ["model  adds                          train MSE   test MSE"]
     for row in rows:
         model, term, train, test = row
-        bar = block * round(BAR * test / longest)
+        bar = block * round(BAR * (test / longest))
         line = f"{model:>5}  {term:<26} {train:>12.5f} {test:>10.5f}  {bar}"
         lines.append(line + (" " + mark if row is best else ""))
     return lines

@@ -21,6 +21,7 @@ def show(folder, cwd=None, encoding="utf-8"):
         env={**os.environ, "PYTHONIOENCODING": encoding},
         capture_output=True,
         encoding=encoding,
+        timeout=30,
     )
 
 
@@ -112,6 +113,10 @@ def test_a_missing_picture_says_what_to_type_next(results):
         ("model,formula", "number,formula", "first line"),
         ("7.48096", "?", "model 7"),
         ("7.48096", "nan", "model 7"),
+        ("7.48096", "1e999", "model 7"),
+        ("7.48096", "-7.48096", "model 7"),
+        ("7.48096", "7.48\x00096", ""),  # what Python says of it depends on its version
+        ("+ displacement", "+ \x1b[2J", "model 2"),
         ("7.48096", "7.48096,1", "model 7"),
         ("\n7,", "\n8,", "model 7"),
         ("2,mpg ~ weight + displacement", "2,mpg ~ displacement", "model 2"),
@@ -133,6 +138,26 @@ def test_a_cut_or_binary_or_empty_table_is_damaged(results):
     ]:
         table.write_bytes(content)
         assert_one_line_error(show(results), "is damaged", why)
+
+
+def test_a_table_without_an_end_is_not_read_to_its_end(results):
+    with (results / "results.csv").open("ab") as file:
+        file.truncate(10**12)  # a hole: takes no disk
+    assert_one_line_error(show(results), "is damaged", "more than 100000 bytes")
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_a_pipe_or_a_folder_instead_of_the_table_is_damaged(results, make):
+    (results / "results.csv").unlink()
+    make(results / "results.csv")
+    assert_one_line_error(show(results), "is damaged: it is a folder, a pipe or a device")
+
+
+def test_the_largest_error_there_is_has_a_bar(results):
+    edit(results, "11.91378", "1e308")
+    run = show(results)
+    assert (run.returncode, run.stderr) == (0, "")
+    assert run.stdout.splitlines()[11].endswith("█" * 16)
 
 
 def test_no_folder_is_wrong_usage():
