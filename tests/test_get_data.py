@@ -520,6 +520,24 @@ def test_a_destination_that_cannot_be_written_is_one_line_and_nothing_left(serve
     assert not [p for p in tmp_path.parent.iterdir() if p.name.startswith(".auto-mpg")]
 
 
+@pytest.mark.parametrize(
+    "options, why",
+    [("size=16k", "No space left on device"), ("ro", "Read-only file system")],
+)
+def test_a_disk_that_is_full_or_read_only_is_one_line_and_nothing_left(
+    server, tmp_path, options, why
+):
+    mount = f"mount -t tmpfs -o {options} none '{tmp_path}'"
+    unshare = ["unshare", "--map-root-user", "--mount", "sh", "-c"]
+    if not shutil.which("unshare") or subprocess.run([*unshare, mount]).returncode:
+        pytest.skip("this machine lets nobody mount a file system in a namespace (unshare)")
+    script = '"$@"; code=$?; ls -A "$0"; exit $code'
+    inside = [*unshare, f"{mount} && {script}", tmp_path]
+    run = get_data(server + "/right", tmp_path / "auto-mpg.data", inside=inside)
+    assert (run.returncode, run.stdout) == (1, "")
+    assert len(run.stderr.splitlines()) == 1 and str(tmp_path) in run.stderr and why in run.stderr
+
+
 @pytest.mark.parametrize("options", [["--timeout", "0"], ["--timeout", "soon"], ["--nope"]])
 def test_wrong_usage_exits_2(server, dest, options):
     assert get_data(server + "/right", dest, *options).returncode == 2
