@@ -2,9 +2,11 @@
 
 import json
 import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -22,14 +24,18 @@ print(json.dumps({
 """
 
 
-@pytest.fixture(scope="module")
-def dag(tmp_path_factory):
-    """The DAG, as plain data, read by the sandbox's Airflow."""
-    environment = {**os.environ, "AIRFLOW_HOME": str(tmp_path_factory.mktemp("airflow"))}
-    command = [sys.executable, "-c", DESCRIBE, str(DAG_FILE)]
+def describe(dag_file, home):
+    """Return the DAG of a file, as plain data, read by the sandbox's Airflow."""
+    environment = {**os.environ, "AIRFLOW_HOME": str(home)}
+    command = [sys.executable, "-c", DESCRIBE, str(dag_file)]
     outcome = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert outcome.returncode == 0, outcome.stderr
     return json.loads(outcome.stdout.splitlines()[-1])
+
+
+@pytest.fixture(scope="module")
+def dag(tmp_path_factory):
+    return describe(DAG_FILE, tmp_path_factory.mktemp("airflow"))
 
 
 def test_dag_test_has_three_tasks_in_a_row(dag):
@@ -47,6 +53,46 @@ def test_its_commands_name_this_interpreter_and_this_checkout_only(dag):
         assert command.startswith(f"cd {DAG_FILE.parent.parent}")
         assert sys.executable in command
         assert "{{ ds }}" in command
+
+
+def test_the_dag_of_edition_1_10_runs_the_same_commands(dag, monkeypatch):
+    class Noted:  # for Airflow 1.10, which this environment can't have: keeps what it is given
+        def __init__(self, *_, **given):
+            self.given = given
+
+        def __rshift__(self, other):
+            return other
+
+    monkeypatch.setitem(sys.modules, "airflow", SimpleNamespace(DAG=Noted))
+    operators = SimpleNamespace(BashOperator=Noted)
+    monkeypatch.setitem(sys.modules, "airflow.operators.bash_operator", operators)
+    old = runpy.run_path(str(DAG_FILE.parent.parent / "editions/1.10/dags/dag_example.py"))
+    for task, command in dag["commands"].items():
+        assert old[task].given["bash_command"] == command.replace("results/3/", "results/1.10/")
+
+
+def test_get_data_removes_an_earlier_runs_results_and_no_file_of_the_users(new_checkout, tmp_path):
+    checkout = new_checkout()
+    folder = checkout.path / "results/3/2024-02-29"
+    folder.mkdir(parents=True)
+    for name in ("auto-mpg.data", "results.csv", "bias_variance.png", "notes.txt"):
+        (folder / name).write_text("older")
+    commands = describe(checkout.path / "dags/dag_example.py", tmp_path)["commands"]
+    # While at it: a DATA_URL that a shell would run, if one ever read it as code.
+    url = "http://$(touch pwned)`touch pwned`;touch pwned&touch pwned|touch pwned\ntouch pwned\n"
+    outcome = checkout.run(
+        "bin/sandbox",
+        "bash",
+        "-c",
+        commands["get_data"].replace("{{ ds }}", "2024-02-29"),
+        env={**os.environ, "DATA_URL": url},
+    )
+    assert outcome.returncode == 0, outcome.stderr
+    assert "using the embedded copy" in outcome.stdout
+    assert list(checkout.path.rglob("pwned")) == []
+    assert sorted(os.listdir(folder)) == ["auto-mpg.data", "notes.txt"]
+    assert (folder / "notes.txt").read_text() == "older"
+    assert (folder / "auto-mpg.data").stat().st_size == 30286
 
 
 def test_python_dag_example_by_hand_creates_the_dag_without_a_word(tmp_path):
