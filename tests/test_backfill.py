@@ -9,6 +9,7 @@ import sys
 import time
 from datetime import datetime, timedelta, timezone
 
+import psutil
 import pytest
 from conftest import PROJECT
 from test_end_to_end import all_succeeded, progress, results_of
@@ -186,25 +187,54 @@ def kill_make(checkout, make):
     make.kill()
 
 
-def kill_scheduler(checkout, make):
-    # The record of the processes has a line for each, and the scheduler was started last.
+def kill_server(checkout, number):
+    # The record of the processes has a line for each, in the order of their start.
     record = (checkout.home / "backfill.processes").read_text().splitlines()
-    os.kill(int(record[-1].split()[0]), signal.SIGKILL)
+    os.kill(int(record[number].split()[0]), signal.SIGKILL)
+
+
+def kill_api_server(checkout, make):
+    kill_server(checkout, 0)
+
+
+def kill_scheduler(checkout, make):
+    kill_server(checkout, -1)
+
+
+def kill_named(checkout, name):
+    found = [pid for pid, command in checkout.processes() if any(name in word for word in command)]
+    assert found, f"no {name} in {checkout.processes()}"
+    os.kill(found[0], signal.SIGKILL)
+
+
+def kill_worker(checkout, make):
+    scheduler = int((checkout.home / "backfill.processes").read_text().splitlines()[-1].split()[0])
+    workers = psutil.Process(scheduler).children()
+    # One that waits for work and holds the lock of the queue, or the one with the task.
+    workers[0].kill()
 
 
 def kill_backfill(checkout, make):
-    for pid, command in checkout.processes():
-        if any("backfill.py" in word for word in command):
-            os.kill(pid, signal.SIGKILL)
+    kill_named(checkout, "bin/backfill.py")
 
 
-@pytest.mark.parametrize("kill", [kill_make, kill_scheduler, kill_backfill])
-def test_kill_9_of_any_one_process_leaves_nothing_running(slow, kill):
+@pytest.mark.parametrize(
+    ("kill", "said"),
+    [
+        (kill_make, None),
+        (kill_api_server, "the api-server ended by itself"),
+        (kill_scheduler, "the scheduler ended by itself"),
+        (kill_worker, "a process that runs tasks was killed"),
+        (kill_backfill, "Killed|137"),
+    ],
+)
+def test_kill_9_of_any_one_process_leaves_nothing_running(slow, kill, said):
     make = start_until(slow, SECOND_TASK_RUNS)
     wait(lambda: any("sleep" in command for _, command in slow.processes()), "the task")
     kill(slow, make)
-    make.communicate(timeout=60)
+    output, _ = make.communicate(timeout=60)
     assert make.returncode != 0
+    assert said is None or re.search(said, output), output
     wait(lambda: not slow.processes(), "the processes to end", 10)
 
 
@@ -218,8 +248,26 @@ def test_after_kill_9_the_next_backfill_repairs_and_runs(slow):
     assert progress(outcome.stdout)[-1] == all_succeeded()
 
 
+def test_a_killed_task_fails_and_is_shown(slow):
+    break_task(slow, "run_regression", "sleep 61")
+    make = start_until(slow, SECOND_TASK_RUNS)
+    wait(lambda: any("sleep" in command for _, command in slow.processes()), "the task")
+    kill_named(slow, "sleep 61")
+    output, _ = make.communicate(timeout=60)
+    assert make.returncode != 0
+    assert progress(output)[-1]["failed"] == 2
+    assert "task run_regression of" in output
+    (slow.path / "dags/dag_example.py").write_text((PROJECT / "dags/dag_example.py").read_text())
+
+
+def test_a_day_before_the_start_date_runs(slow):
+    outcome = slow.make("backfill", "DATE=1899-12-31")
+    assert outcome.returncode == 0, outcome.stdout + outcome.stderr
+    assert progress(outcome.stdout)[-1] == all_succeeded()
+
+
 def test_a_second_backfill_at_the_same_time_is_refused(finished):
-    with (finished.home / "backfill.lock").open("w") as lock:
+    with (finished.home / "backfill.processes").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         outcome = finished.make("backfill", f"DATE={DAY}")
     assert outcome.returncode != 0

@@ -6,8 +6,13 @@ These tests hold for every edition: pytest --edition 2 runs them on Airflow 2.
 import csv
 import os
 import re
+import signal
+import subprocess
+import time
 from datetime import datetime, timezone
 from pathlib import Path
+
+import pytest
 
 LINE = re.compile(
     r"INFO - \[backfill progress\] \| finished run (?P<finished>\d+) of (?P<runs>\d+)"
@@ -72,14 +77,17 @@ def test_make_all_shows_the_table_and_the_path_of_the_picture(finished):
 
 
 def verbs(edition):
-    """Return the commands of an edition's table, {variable: command}."""
+    """Return Airflow's commands of an edition's table, {variable: command}."""
     text = (PROJECT / "editions" / edition / "edition.mk").read_text()
-    return dict(re.findall(r"^([A-Z_]+) *:= *(airflow.*)$", text, re.MULTILINE))
+    found = re.findall(r"^([A-Z_]+) *:= *(?:bin/supervise.py )?(airflow.*)$", text, re.MULTILINE)
+    return dict(found)
 
 
 def test_each_step_announces_the_command_that_it_runs(finished):
     announced = re.findall(
-        r"^\$ (?:EDITION=\S+ )?bin/sandbox (.*)", finished.all.stdout, re.MULTILINE
+        r"^\$ (?:EDITION=\S+ )?bin/sandbox (?:bin/supervise.py )?(.*)",
+        finished.all.stdout,
+        re.MULTILINE,
     )
     commands = verbs(finished.edition)
     assert {"INITDB", "LIST_DAGS", "LIST_TASKS"} <= commands.keys()
@@ -134,6 +142,31 @@ def test_a_second_make_all_runs_the_tasks_again_but_not_the_set_up_whatever_the_
     for step in ("Make the environment", "airflow.cfg\n", "Set up the metadata database"):
         assert f"== {step}" not in outcome.stdout
     assert not os.path.exists("/elsewhere")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_an_interrupted_backfill_leaves_nothing_and_the_next_one_runs(finished, number):
+    make = subprocess.Popen(
+        ["make", "backfill", "DATE=2024-06-02"],
+        cwd=finished.path,
+        env={**os.environ, "EDITION": finished.edition},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    # The first task has ended, the second one is about to run.
+    next(line for line in make.stdout if any(run["succeeded"] for run in progress(line)))
+    os.killpg(make.pid, number)
+    make.communicate(timeout=60)
+    assert make.returncode != 0
+    deadline = time.monotonic() + 10
+    while finished.processes():
+        assert time.monotonic() < deadline, finished.processes()
+        time.sleep(0.1)
+    outcome = finished.run("bash", "-c", "make backfill DATE=2024-06-02 2>&1")
+    assert outcome.returncode == 0, outcome.stdout
+    assert progress(outcome.stdout)[-1] == all_succeeded()
 
 
 def test_nothing_is_left_running(finished):

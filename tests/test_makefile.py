@@ -107,14 +107,14 @@ def test_a_changed_file_brings_back_the_steps_that_depend_on_it(done, changed, f
     assert steps[-1] == "List the DAGs"
 
 
-def test_a_checkout_that_has_moved_makes_its_environment_anew(done, tmp_path):
-    moved = done.path.rename(tmp_path / "moved")
-    try:
-        outcome = subprocess.run(["make", "-n", "env"], cwd=moved, capture_output=True, text=True)
-    finally:
-        moved.rename(done.path)
+def test_a_checkout_that_has_moved_makes_its_environment_anew(new_checkout, tmp_path):
+    checkout = new_checkout()
+    assert checkout.run("bin/repair-state", ".sandbox/3").stdout == ""
+    moved = checkout.path.rename(tmp_path / "moved")
+    command = ["bash", "-c", "bin/repair-state .sandbox/3; make -n env"]
+    outcome = subprocess.run(command, cwd=moved, capture_output=True, text=True)
+    assert "repaired: the checkout has moved" in outcome.stdout
     assert "Make the environment" in outcome.stdout
-    assert plan(done, "env") == []
 
 
 @pytest.mark.parametrize(
@@ -130,6 +130,14 @@ def test_a_checkout_that_has_moved_makes_its_environment_anew(done, tmp_path):
         (["DATE="], "is not a day"),
         (["DATE=2024-01-01; touch hacked"], "is not a day"),
         (["EDITION=9"], "is not an edition"),
+        (["EDITION=*"], "is not an edition"),
+        (["EDITION=3 2"], "is not an edition"),
+        (["DATE=0001-01-01"], "not a day of the calendar"),
+        (["ENV_MANAGER=pip"], "ENV_MANAGER=pip is unknown"),
+        (["CONDA=/gone/conda"], "CONDA=/gone/conda is no command"),
+        (["PYTHON=python9"], "PYTHON=python9 is no command"),
+        (["DATA_URL=ftp://127.0.0.1/x"], "is no http:// or https:// address"),
+        (["DATA_URL=http://a/ b"], "is no http:// or https:// address"),
     ],
 )
 def test_a_bad_variable_is_refused_in_one_line_before_anything_is_touched(
@@ -141,6 +149,25 @@ def test_a_bad_variable_is_refused_in_one_line_before_anything_is_touched(
     assert outcome.returncode == 2
     assert reason in outcome.stderr.splitlines()[0]
     assert sorted(checkout.path.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["EDITION", "DATE", "START", "END", "ENV_MANAGER", "CONDA", "PYTHON", "DATA_URL"],
+)
+@pytest.mark.parametrize(
+    "code", ["$(shell touch hacked)", "`touch hacked`", "; touch hacked", "'\"; touch hacked #"]
+)
+@pytest.mark.parametrize("way", ["argument", "environment"])
+def test_shell_and_make_code_in_a_variable_is_data(checkout, name, code, way):
+    if way == "argument":
+        outcome = checkout.make("env", f"{name}={code}")
+    else:
+        value = {"DATE": code} if name == "EDITION" else {name: code}  # EDITION is set by run()
+        outcome = checkout.make("env", env={**os.environ, **value})
+    assert outcome.returncode == 2
+    assert not list(checkout.path.rglob("hacked"))
+    assert len(outcome.stderr.splitlines()[0]) < 200
 
 
 @pytest.mark.parametrize("day", ["2024-02-29", "2000-02-29", "2019-01-16", "2024-08-09"])

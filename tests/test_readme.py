@@ -6,6 +6,7 @@ import pytest
 from conftest import BLOCK, PROJECT, readme_steps
 from test_end_to_end import verbs
 
+DOCUMENTS = ["docs/troubleshooting.md", "docs/reliability.md", "bench/README.md"]
 README = (PROJECT / "README.md").read_text()
 
 # What differs from run to run, and the pattern that it has to match.
@@ -82,7 +83,8 @@ def test_the_older_commands_in_the_table_are_those_of_the_editions(edition, colu
 
 
 @pytest.mark.parametrize(
-    "document", ["README.md", "CONTRIBUTING.md", "docs/troubleshooting.md", "bench/README.md"]
+    "document",
+    [*sorted(path.name for path in PROJECT.glob("*.md")), *DOCUMENTS],
 )
 def test_what_the_documents_name_is_there(finished, document):
     text = (PROJECT / document).read_text()
@@ -93,3 +95,14 @@ def test_what_the_documents_name_is_there(finished, document):
     )
     known = set(re.findall(r"^  make ([\w-]+)", finished.make("help").stdout, re.MULTILINE))
     assert targets <= known
+
+
+def test_every_row_of_the_reliability_table_has_its_test():
+    text = (PROJECT / "docs/reliability.md").read_text()
+    rows = re.findall(r"^\| (?!fault|---)(.*) \|$", text, re.MULTILINE)
+    assert len(rows) > 40
+    for row in rows:
+        proofs = re.findall(r"`(test_\w+\.py)::(test_\w+)`", row)
+        assert proofs, f"no test for: {row}"
+        for file, test in proofs:
+            assert f"\ndef {test}(" in (PROJECT / "tests" / file).read_text(), f"{file}::{test}"
