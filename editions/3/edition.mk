@@ -21,12 +21,14 @@ TESTS :=
 
 # 64 bytes or more, so that Airflow does not warn of a weak key.
 SECRETS  := api_auth.jwt_secret
-# Quiet commands, but tasks that log what they print; servers for this machine alone; and, as the
-# machine is small, fewer workers than the 32 of the default, which look around more often.
+# Quiet commands, but tasks that log what they print; servers for this machine alone, without the
+# pages that have a CDN's scripts read the API's description; and, as the machine is small, fewer
+# workers than the 32 of the default, which look around more often.
 SETTINGS := core.load_examples=False \
             core.parallelism=8 \
             logging.logging_level=WARNING \
             logging.namespace_levels=airflow.task=INFO \
             api.host=127.0.0.1 \
+            api.enable_swagger_ui=False \
             workers.min_heartbeat_interval=1 \
             scheduler.scheduler_idle_sleep_time=0.2
