@@ -8,6 +8,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from watch import Watch
 
 PROJECT = Path(__file__).resolve().parent.parent
 AWKWARD = "air flow & 100% ö"  # blanks, shell and config metacharacters, a letter beyond ASCII
@@ -107,9 +108,11 @@ def new_checkout(tmp_path_factory, pytestconfig):
 
 @pytest.fixture(scope="session")
 def finished(new_checkout):
-    """A Checkout in which `make all` has run; its outcome is in .all."""
+    """A Checkout in which `make all` has run; its outcome is in .all, what it did in .watch."""
     checkout = new_checkout()
-    checkout.all = checkout.run("bash", "-c", "make all 2>&1")
+    with Watch(checkout.home) as checkout.watch:
+        # The most careless umask that a user can have.
+        checkout.all = checkout.run("bash", "-c", "umask 000; make all 2>&1")
     return checkout
 
 
