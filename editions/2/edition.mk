@@ -20,7 +20,7 @@ LOCKS        := editions/2/requirements
 LOCK_OPTIONS := --python-version 3.10
 
 # The other tests are of the kit, not of an edition; edition 3 has them run.
-TESTS := tests/test_end_to_end.py
+TESTS := tests/test_end_to_end.py tests/test_security.py
 
 SECRETS  :=
 SETTINGS := core.load_examples=False \
