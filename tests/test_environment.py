@@ -9,11 +9,15 @@ import base64
 import hashlib
 import http.server
 import importlib.metadata
+import io
 import os
+import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import threading
+import types
 import zipfile
 from pathlib import Path
 
@@ -359,6 +363,76 @@ def test_a_package_is_not_installed_without_its_hash(
     assert run.returncode == 1
     assert message in run.stderr
     assert "make-env: uv could not install lock.txt" in run.stderr
+
+
+def test_uv_itself_is_not_installed_without_its_hash(checkout, wheels):
+    lock = checkout / "lock.txt"
+    lock.write_text(re.sub(r"(uv==.*\n.*sha256:)\w+", r"\g<1>" + "0" * 64, lock.read_text()))
+    run = make_env(checkout, environment(checkout, wheels, PYTHON=sys.executable))
+    assert run.returncode == 1
+    assert "DO NOT MATCH THE HASHES" in run.stderr
+    assert "make-env: the venv could not be made" in run.stderr
+    assert not (checkout / ".sandbox/3/env/bin/uv").exists()
+
+
+@pytest.fixture
+def built(channel, client, checkout, wheels):
+    """The settings to install a package that has to be built, by a setuptools that leaves a mark.
+
+    .setuptools is that one's line in a lock, .mark the file that is there once it has run.
+    """
+    folder = checkout.parent / "more"
+    folder.mkdir()
+    with tarfile.open(folder / "raw-1.0.tar.gz", "w:gz") as archive:
+        for name in ("setup.py", "PKG-INFO"):
+            member = tarfile.TarInfo(f"raw-1.0/{name}")
+            content = b"Metadata-Version: 1.0\nName: raw\nVersion: 1.0\n" * (name == "PKG-INFO")
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    digest = hashlib.sha256((folder / "raw-1.0.tar.gz").read_bytes()).hexdigest()
+    with (checkout / "lock.txt").open("a") as lock:
+        lock.write(f"raw==1.0 \\\n    --hash=sha256:{digest}\n")
+    mark = checkout.parent / "it has run"
+    backend = f"open({str(mark)!r}, 'w')".encode()
+    files = {"setuptools/__init__.py": b"", "setuptools/build_meta.py": backend}
+    settings = folder / "uv.toml"
+    settings.write_text(f'no-index = true\nfind-links = ["{wheels}", "{folder}"]\n')
+    sources = {"CONDARC": str(channel), "UV_CONFIG_FILE": str(settings)}
+    variables = environment(checkout, wheels, CONDA=str(client), **sources)
+    line = write_wheel(folder, "setuptools", "99.0", "py3-none-any", files)
+    return types.SimpleNamespace(variables=variables, setuptools=line, mark=mark)
+
+
+def test_nothing_is_built_where_the_lock_does_not_say_what_with(checkout, built):
+    run = make_env(checkout, built.variables)
+    assert run.returncode == 1
+    assert "raw" in run.stderr and "no usable wheels" in run.stderr
+    assert "make-env: uv could not install lock.txt" in run.stderr
+    assert not built.mark.exists()
+
+
+@pytest.mark.parametrize("right", [False, True], ids=["another hash", "its hash"])
+def test_a_package_is_built_only_with_what_has_its_hash(checkout, built, right):
+    digest = r"\g<0>" if right else "0" * 64
+    constraints = re.sub(r"(?<=sha256:)\w+", digest, built.setuptools)
+    (checkout / "build-constraints.txt").write_text(constraints)
+    run = make_env(checkout, built.variables)
+    assert run.returncode == 1  # that setuptools can't build anything
+    assert ("Hash mismatch for `setuptools==99.0`" in run.stderr) != right
+    assert built.mark.exists() == right
+
+
+LOCKED = re.compile(r"[\w.-]+==[\w.+!-]+( ; [^;]+?)?( +--hash=sha256:\w{64})+")
+
+
+def test_every_package_of_every_lock_has_an_exact_version_and_a_hash():
+    locks = [*PROJECT.glob("editions/*/requirements.txt"), PROJECT / "tests/tools.txt"]
+    builds = [*PROJECT.glob("editions/*/build-constraints.txt")]
+    assert len(locks) >= 4 and len(builds) >= 2
+    for lock in locks + builds:
+        text = lock.read_text().replace("\\\n", "")  # now a package is a line
+        lines = [line for line in text.splitlines() if not line.lstrip().startswith("#")]
+        assert lines and [line for line in lines if not LOCKED.fullmatch(line)] == [], lock
 
 
 # --- bin/find-python and bin/find-conda
