@@ -16,7 +16,7 @@ LIST_TASKS  := airflow list_tasks dag_test
 CLEAR       := airflow clear --no_confirm dag_test
 BACKFILL    := bin/supervise.py airflow backfill dag_test
 
-LOCKS        := editions/1.10/requirements
+LOCKS        := editions/1.10/requirements editions/1.10/build-constraints
 LOCK_OPTIONS := --python-version 3.7.9 --exclude-newer 2021-04-15 \
                 --exclude-newer-package formulaic=2023-12-31 \
                 --exclude-newer-package interface-meta=2023-12-31 \

@@ -16,7 +16,7 @@ CLEAR       :=
 # Without the reset, a day that has run before prints "succeeded: 3" and runs nothing.
 BACKFILL    := bin/supervise.py airflow dags backfill dag_test --reset-dagruns --yes
 
-LOCKS        := editions/2/requirements
+LOCKS        := editions/2/requirements editions/2/build-constraints
 LOCK_OPTIONS := --python-version 3.10
 
 # The other tests are of the kit, not of an edition; edition 3 has them run.
