@@ -1,6 +1,7 @@
 """The project's own files pass the linters of the development tools (`make verify`)."""
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -71,6 +72,18 @@ def test_shellcheck_finds_nothing_to_complain_of():
 
 def test_the_shell_is_formatted_as_shfmt_formats_it():
     check("shfmt", "-d", "-i", "4", files=shell_files())
+
+
+FETCH = r"\b(curl|wget)\b"
+SHELL = r"\b(ba|da|k|z)?sh\b"
+
+
+def test_no_download_is_run_unseen_by_a_shell():
+    """Neither by a command of the kit's nor by one that its documents tell the reader to type."""
+    piped = re.compile(rf"{FETCH}[^\n]*\|[^|\n]*{SHELL}|{SHELL}[^\n]*[<$]\([^)\n]*{FETCH}")
+    for path in own_files():
+        text = path.read_bytes().decode(errors="replace").replace("\\\n", "")
+        assert not piped.search(text), f"{path}: {piped.search(text)[0]}"
 
 
 def test_actionlint_finds_nothing_to_complain_of():
