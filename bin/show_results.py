@@ -11,6 +11,7 @@ import csv
 import io
 import math
 import os
+import re
 import sys
 
 HEADER = ["model", "formula", "train_mse", "test_mse"]
@@ -60,6 +61,14 @@ def read_results(path):
     return rows
 
 
+def again(folder):
+    """Return the command to type to have the results in a folder made anew."""
+    edition, day = os.path.abspath(folder).split(os.sep)[-2:]
+    if not re.match(r"\d{4}-\d\d-\d\d$", day):
+        return "make backfill"
+    return f"make backfill EDITION={edition} DATE={day}"
+
+
 def table(rows, block, mark):
     """Return the rows as the lines of a table, at most 80 columns wide."""
     best = min(rows, key=lambda row: row[3])
@@ -99,9 +108,9 @@ def main():
     try:
         rows = read_results(path)
     except OSError as error:
-        sys.exit(f"show_results.py: {path}: {error.strerror}; next: make backfill")
+        sys.exit(f"show_results.py: {path}: {error.strerror}; next: {again(folder)}")
     except Damaged as error:
-        sys.exit(f"show_results.py: {path} is damaged: {error}; next: make backfill")
+        sys.exit(f"show_results.py: {path} is damaged: {error}; next: {again(folder)}")
 
     block, mark = "█", "◀ best"
     try:
@@ -113,7 +122,7 @@ def main():
     print("\n".join([*table(rows, block, mark), "", *lesson(rows)]))
     shown = picture[len(here) :] if picture.startswith(here) else picture
     if not os.path.exists(picture):
-        sys.exit(f"show_results.py: {shown} is missing; next: make backfill")
+        sys.exit(f"show_results.py: {shown} is missing; next: {again(folder)}")
     print("\nPicture: " + shown)
 
 

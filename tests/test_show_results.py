@@ -128,6 +128,14 @@ def test_a_damaged_table_says_where_and_what_to_type_next(results, old, new, why
     assert_one_line_error(show(results), "is damaged", why)
 
 
+def test_results_of_a_day_are_made_anew_by_the_command_for_that_edition_and_day(tmp_path):
+    for folder, command in [
+        ("results/1.10/2024-02-29", "make backfill EDITION=1.10 DATE=2024-02-29"),
+        ("elsewhere", "make backfill"),
+    ]:
+        assert show(tmp_path / folder).stderr.endswith(f"; next: {command}\n")
+
+
 def test_a_cut_or_binary_or_empty_table_is_damaged(results):
     table = results / "results.csv"
     whole = table.read_bytes()
