@@ -1,10 +1,11 @@
-"""The few rows of Airflow's metadata database that a foreground backfill reads and writes.
+"""The few rows of Airflow's metadata database that a backfill or a report reads and writes.
 
 This is the one place of the kit that leans on something Airflow does not promise: the names of
 some tables and columns. The public way, the REST API, needs Airflow's whole web application,
-which takes more time to start than the rest of the run together (see docs/adr/0001). A test
-(tests/test_metadata_db.py) holds every statement here against a database made by the locked
-Airflow, and the states read here against what Airflow's own CLI says; it fails when they move.
+which takes more time to start than the rest of the run together (see docs/adr/0001). Tests
+(tests/test_backfill.py, tests/test_report.py) hold the statements here against a database made by
+the locked Airflow, and what is read here against what Airflow's own CLI says; they fail when it
+moves. Backfills are Airflow 3's alone; run_of_day() reads what Airflow 1.10 and 2 write, too.
 """
 
 import sqlite3
@@ -15,6 +16,11 @@ from datetime import datetime, timezone
 # which case obstacle says why. tasks: {task_id: (state, try number)}, with Airflow's
 # TaskInstanceState or None, which is a task instance that the scheduler has not looked at yet.
 Run = namedtuple("Run", "run_id logical_date state obstacle tasks")
+
+# The DAG run of a day. tasks: a list of Task in the order they started, those that did not start
+# last; start and end are datetimes in UTC, or None for what has not happened (yet).
+DayRun = namedtuple("DayRun", "run_id state tasks")
+Task = namedtuple("Task", "task_id state start end")
 
 UNFINISHED = "('queued', 'running')"
 
@@ -106,3 +112,35 @@ class MetadataDB:
             Run(run_id, logical_date[:10], state, obstacle, tasks.get(run_id, {}))
             for run_id, logical_date, state, obstacle in rows
         ]
+
+    def run_of_day(self, dag_id, day):
+        """Return the DayRun of a DAG for a logical date (YYYY-MM-DD), the newest one, or None."""
+
+        def columns(table):
+            return [row[1] for row in self._db.execute(f"PRAGMA table_info({table})")]
+
+        # Before Airflow 3 the logical date was called execution_date; before 2 it was also what
+        # a task instance knew its DAG run by.
+        date = "logical_date" if "logical_date" in columns("dag_run") else "execution_date"
+        key = "run_id" if "run_id" in columns("task_instance") else "execution_date"
+        run = self._db.execute(
+            f"SELECT id, run_id, state FROM dag_run WHERE dag_id = ? AND substr({date}, 1, 10) = ?"
+            " ORDER BY start_date DESC",
+            [dag_id, day],
+        ).fetchone()
+        if run is None:
+            return None
+        tasks = self._db.execute(
+            "SELECT ti.task_id, ti.state, ti.start_date, ti.end_date FROM task_instance ti"
+            f" JOIN dag_run r ON r.dag_id = ti.dag_id AND r.{key} = ti.{key}"
+            " WHERE r.id = ? ORDER BY ti.start_date IS NULL, ti.start_date",
+            [run[0]],
+        )
+        return DayRun(
+            *run[1:], [Task(name, state, _utc(a), _utc(b)) for name, state, a, b in tasks]
+        )
+
+
+def _utc(text):
+    """Return a time as the database holds it, text in UTC without saying so, as a datetime."""
+    return text and datetime.fromisoformat(text).replace(tzinfo=timezone.utc)

@@ -69,9 +69,14 @@ def again(folder):
     return f"make backfill EDITION={edition} DATE={day}"
 
 
+def best_of(rows):
+    """Return the row with the lowest test error, the first of them if there are more."""
+    return min(rows, key=lambda row: row[3])
+
+
 def table(rows, block, mark):
     """Return the rows as the lines of a table, at most 80 columns wide."""
-    best = min(rows, key=lambda row: row[3])
+    best = best_of(rows)
     longest = max(row[3] for row in rows) or 1
     lines = ["model  adds                          train MSE   test MSE"]
     for row in rows:
@@ -84,7 +89,7 @@ def table(rows, block, mark):
 
 def lesson(rows):
     """Return what to see in the rows, computed from them, as lines."""
-    best = min(rows, key=lambda row: row[3])
+    best = best_of(rows)
     first, last = rows[0], rows[-1]
     lines = [
         f"Training error goes from {first[2]:.2f} to {last[2]:.2f} as terms are added.",
