@@ -105,6 +105,10 @@ backfill: begin $(STATE)/dags.done
 results: begin $(STATE)/env.done $(if $(wildcard results/$(EDITION)/$(END)/results.csv),,backfill)
 	@bin/step "Show the results" bin/sandbox python bin/show_results.py "results/$$EDITION/$$END"
 
+## report : all about a run on one page, results/EDITION/DATE/report.html
+report: begin $(STATE)/env.done $(if $(wildcard results/$(EDITION)/$(END)/results.csv),,backfill)
+	@bin/step "Write the report" bin/sandbox python bin/make_report.py "results/$$EDITION/$$END"
+
 ## verify : the tests: the line, the three tasks, the numbers, and the kit itself
 verify:
 	@$(MAKE) --no-print-directory tools EDITION=3
@@ -148,5 +152,5 @@ help:
 	@echo; echo "Variables, as in: make backfill START=2026-01-01 END=2026-01-22"; echo
 	@awk '/^#: / { text = substr($$0, 4); getline; printf "  %-16s %s\n", $$1, text }' $(THIS)
 
-.PHONY: begin tools all env config initdb list-dags list-tasks backfill results
+.PHONY: begin tools all env config initdb list-dags list-tasks backfill results report
 .PHONY: verify verify-all bench lock clean distclean help
