@@ -30,9 +30,9 @@ import psutil
 GOLDEN = Path(__file__).resolve().parent.parent / "tests/golden/results.csv"
 PATIENCE = 10  # seconds that a process may outlive the kill
 ENOUGH = 600  # seconds after which a run is taken to hang
-LEFT_ALONE = 0.2  # of the rounds
+LEFT_ALONE = 0.1  # of the rounds
 # How a round begins, how often, and for how many seconds the moment of the kill is drawn.
-STATES = {"as it was": (0.65, 25), "clean": (0.3, 40), "no environment": (0.05, 70)}
+STATES = {"as it was": (0.65, 20), "clean": (0.3, 30), "no environment": (0.05, 45)}
 VICTIMS = ["make", "one process", "all at once"]
 
 

@@ -22,7 +22,7 @@ PYTHON = shlex.quote(sys.executable)
 # Airflow fills in {{ ds }}, the logical date of the DAG run, when it runs the task. So every
 # DAG run has a folder of its own, and the runs of a backfill never meet in one file.
 RUN = "results/" + os.environ.get("EDITION", "3") + "/{{ ds }}"
-MADE = " ".join(f"{RUN}/{name}" for name in ("auto-mpg.data", "results.csv", "bias_variance.png"))
+MADE = f"{RUN}/auto-mpg.data {RUN}/results.csv {RUN}/bias_variance.png {RUN}/report.html"
 
 with DAG(
     dag_id="dag_test",

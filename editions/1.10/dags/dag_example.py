@@ -15,7 +15,7 @@ from airflow.operators.bash_operator import BashOperator
 PROJECT = shlex.quote(str(Path(__file__).resolve().parents[3]))
 PYTHON = shlex.quote(sys.executable)
 RUN = "results/1.10/{{ ds }}"
-MADE = " ".join(f"{RUN}/{name}" for name in ("auto-mpg.data", "results.csv", "bias_variance.png"))
+MADE = f"{RUN}/auto-mpg.data {RUN}/results.csv {RUN}/bias_variance.png {RUN}/report.html"
 
 dag = DAG(
     "dag_test",
