@@ -30,7 +30,8 @@ import psutil
 GOLDEN = Path(__file__).resolve().parent.parent / "tests/golden/results.csv"
 PATIENCE = 10  # seconds that a process may outlive the kill
 ENOUGH = 600  # seconds after which a run is taken to hang
-LEFT_ALONE = 0.1  # of the rounds
+LEFT_ALONE = 0.1  # of the rounds; and of those that have an environment to make, or few would go
+LEFT_TO_INSTALL = 0.6  # beyond it
 # How a round begins, how often, and for how many seconds the moment of the kill is drawn.
 STATES = {"as it was": (0.65, 20), "clean": (0.3, 30), "no environment": (0.05, 45)}
 VICTIMS = ["make", "one process", "all at once"]
@@ -136,8 +137,10 @@ def main():
     by_step, by_victim, lost, completed, slowest, repairs = Counter(), Counter(), [], 0, 0, 0
     while sum(by_step.values()) < args.kills or not completed:
         (state,) = random.choices(list(STATES), [share for share, _ in STATES.values()])
-        last = sum(by_step.values()) >= args.kills
-        victim = None if last or random.random() < LEFT_ALONE else random.choice(VICTIMS)
+        installs = state == "no environment" or not (folder / ".sandbox/3/env.done").exists()
+        alone = random.random() < (LEFT_TO_INSTALL if installs else LEFT_ALONE)
+        alone = alone or sum(by_step.values()) >= args.kills
+        victim = None if alone else random.choice(VICTIMS)
         step, killed, quiet, output, code = play_round(folder, state, victim)
         repairs += output.count("repaired:")
         fault = ""
