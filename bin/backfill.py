@@ -112,10 +112,10 @@ class Backfill:
         try:
             self.database = MetadataDB(home / "airflow.db")
             self.was_paused = self.database.dag_is_paused(dag_id)
-        except (LookupError, OSError, sqlite3.Error) as error:
+        except LookupError as error:
             raise CannotRun(
-                f"the metadata database knows no DAG {dag_id!r} ({error}); make list-dags shows"
-                " which it knows"
+                f"the metadata database knows no DAG {dag_id!r}; make list-dags shows which it"
+                " knows"
             ) from error
 
     def run(self):
@@ -261,8 +261,11 @@ class Backfill:
         """Raise CannotRun if a server has died."""
         for name, (process, log) in self.servers.items():
             if process.poll() is not None:
+                code = process.returncode
+                # Memory that runs out ends the largest process, and nobody can log that.
+                killed = ": killed, as happens when memory runs out" if code == -9 else ""
                 raise CannotRun(
-                    f"the {name} ended by itself (exit code {process.returncode});"
+                    f"the {name} ended by itself (exit code {code}{killed});"
                     f" the end of {shown(log)}:\n{tail(log)}"
                 )
 
@@ -359,6 +362,22 @@ def main(arguments=None):
     except BlockingIOError:
         print(
             "backfill: another backfill is running in this checkout; wait for its end",
+            file=sys.stderr,
+        )
+        return 1
+    except BrokenPipeError:
+        sys.stdout = None  # else Python tries to flush it once more
+        print(
+            "backfill: nobody reads its output any more, so it was stopped; to run it again:"
+            f" {again}",
+            file=sys.stderr,
+        )
+        return 1
+    except sqlite3.Error as error:
+        # A full disk, mostly, and then the servers' logs have no word of it.
+        print(
+            f"backfill: the metadata database {shown(home / 'airflow.db')}: {error}; nothing is"
+            f" left running; to run it again: {again}",
             file=sys.stderr,
         )
         return 1

@@ -134,13 +134,13 @@ def slow(new_checkout):
     return checkout
 
 
-def start_until(checkout, sign):
+def start_until(checkout, sign, stderr=subprocess.STDOUT):
     """Start `make backfill` and return it when it has printed a line that the pattern matches."""
     process = subprocess.Popen(
         ["make", "backfill", f"DATE={DAY}"],
         cwd=checkout.path,
         stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
+        stderr=stderr,
         text=True,
         start_new_session=True,
     )

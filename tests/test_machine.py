@@ -1,0 +1,383 @@
+"""The machine fails: no space, no memory, one core, a closed lid. The run succeeds or says why.
+
+And when the fault is gone, the next make works. What Linux alone can inject, or a machine does
+not allow, is skipped with the reason.
+"""
+
+import contextlib
+import os
+import re
+import resource
+import shutil
+import subprocess
+import sys
+import time
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import psutil
+import pytest
+from conftest import PROJECT
+from test_backfill import DAY, SECOND_TASK_RUNS, start_until
+from test_end_to_end import GOLDEN, all_succeeded, progress, results_of
+
+sys.path.insert(0, str(PROJECT / "bin"))
+from metadata_db import MetadataDB
+
+KB, MB = 1024, 1024**2
+
+
+class Mounts:
+    """A mount namespace: what is mounted in it, only commands that run in it can see.
+
+    setup: a shell script that mounts; $1 is the checkout's folder.
+    """
+
+    def __init__(self, checkout, setup):
+        self.checkout = checkout
+        command = ["unshare", "--mount", "--map-root-user", "sh", "-euc"]
+        try:
+            self.process = subprocess.Popen(
+                [*command, f"{setup}\necho mounted; exec cat", "sh", str(checkout.path)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        except FileNotFoundError:
+            pytest.skip("this machine has no mount namespaces (unshare)")
+        if self.process.stdout.readline() != "mounted\n":
+            _, error = self.process.communicate()
+            pytest.skip(f"this machine lets nobody mount in a namespace of their own: {error}")
+        self.enter = ["nsenter", f"--target={self.process.pid}", "--user", "--mount"]
+        self.enter += ["--preserve-credentials"]
+
+    def run(self, *command, **options):
+        """Run a command in the checkout as it looks in here; see Checkout.run."""
+        # The folder anew: the one that nsenter itself is in may lie below a mount.
+        there = ["sh", "-c", 'cd "$0" && exec "$@"', self.checkout.path]
+        return self.checkout.run(*self.enter, *there, *command, **options)
+
+    def make(self, *arguments):
+        return self.run("make", *arguments)
+
+    def close(self):
+        self.process.communicate()
+
+
+SMALL_DISK = """
+mkdir "$1.disk"
+mount -t tmpfs -o size=32m none "$1.disk"
+cp -a "$1/." "$1.disk"
+mount --bind "$1.disk" "$1"
+"""
+
+
+class SmallDisk(Mounts):
+    """A copy of a checkout on a disk of its own, which can be filled up."""
+
+    def __init__(self, checkout):
+        super().__init__(checkout, SMALL_DISK)
+        self.folder = f"/proc/{self.process.pid}/root{checkout.path}"  # as seen from out here
+
+    def fill(self, left):
+        """Fill the disk up, but for so many bytes."""
+        disk = os.statvfs(self.folder)
+        with open(f"{self.folder}/filler", "wb") as filler:
+            os.posix_fallocate(filler.fileno(), 0, disk.f_bavail * disk.f_frsize - left)
+
+    def free(self):
+        os.unlink(f"{self.folder}/filler")
+
+
+@pytest.fixture(scope="module")
+def small_disk(new_checkout):
+    disk = SmallDisk(new_checkout())
+    yield disk
+    disk.close()
+
+
+def says_why(outcome, *words):
+    """Assert that a make failed and that its last words, besides make's own, name the reason."""
+    assert outcome.returncode == 2, outcome.stdout + outcome.stderr
+    last = [line for line in outcome.stderr.splitlines() if not re.match("g?make", line)][-1]
+    for word in (*words, "then type the same make command again"):
+        assert word in last, outcome.stderr
+
+
+@pytest.mark.parametrize(
+    ("step", "lefts"),
+    [
+        ("config", [64 * KB]),  # about half of an airflow.cfg
+        ("initdb", [512 * KB]),
+        ("list-tasks", [0]),
+        ("backfill", [0, 256 * KB]),  # the second lets the servers start
+    ],
+)
+def test_a_full_disk_is_named_and_with_room_again_the_step_works(small_disk, step, lefts):
+    steps = ["env", "config", "initdb", "list-tasks", "backfill"]
+    assert small_disk.make(steps[steps.index(step) - 1]).returncode == 0
+    for left in lefts:
+        small_disk.fill(left)
+        outcome = small_disk.make(step)
+        small_disk.free()
+        says_why(outcome, "the disk is full", str(small_disk.checkout.path))
+        assert small_disk.checkout.processes() == []
+        if step == "backfill":
+            assert "Traceback" not in outcome.stderr
+    outcome = small_disk.make(step)
+    assert outcome.returncode == 0, outcome.stdout + outcome.stderr
+    if step == "backfill":
+        assert progress(outcome.stdout)[-1] == all_succeeded()
+
+
+def test_on_a_full_disk_airflow_cfg_stays_as_it_was(small_disk):
+    assert small_disk.make("config").returncode == 0
+    path = Path(small_disk.folder) / ".sandbox/3/airflow/airflow.cfg"
+    before = path.read_bytes()
+    for left in 0, 64 * KB:
+        small_disk.fill(left)
+        outcome = small_disk.run(
+            *["bin/sandbox", "bin/set_config.py", ".sandbox/3/airflow/airflow.cfg"],
+            "core.parallelism=3",
+        )
+        small_disk.free()
+        assert outcome.returncode == 1
+        assert "airflow.cfg: [Errno 28] No space left on device" in outcome.stderr
+        assert path.read_bytes() == before
+        assert not list(path.parent.glob("*.new"))
+
+
+@pytest.mark.parametrize(
+    ("command", "files"),
+    [
+        (["bin/get_data.py", "out/auto-mpg.data"], ["auto-mpg.data"]),
+        (["regress.py", "--out", "out"], ["results.csv", "bias_variance.png"]),
+    ],
+)
+def test_on_a_full_disk_a_task_leaves_the_old_file_whole_and_says_why(small_disk, command, files):
+    folder = Path(small_disk.folder) / "out"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    for name in files:
+        (folder / name).write_text("old")
+    environment = {**os.environ, "DATA_URL": "http://127.0.0.1:1/"}
+    for left in 0, 8 * KB:
+        small_disk.fill(left)
+        outcome = small_disk.run("bin/sandbox", "python", *command, env=environment)
+        small_disk.free()
+        assert outcome.returncode == 1
+        assert "No space left on device" in outcome.stderr
+        assert f"{command[0].removeprefix('bin/')}: out" in outcome.stderr
+        assert "Traceback" not in outcome.stderr
+        assert (folder / files[-1]).read_text() == "old"
+        assert sorted(path.name for path in folder.iterdir()) == sorted(files)
+
+
+def test_a_disk_that_gets_full_breaks_no_module_for_the_time_after(small_disk):
+    """Python writes what it compiled; cut short, that file would end every later run."""
+    command = ["bin/sandbox", "bin/backfill.py", "--help"]
+    for pages in range(1, 8):
+        small_disk.fill(pages * resource.getpagesize())
+        small_disk.run(*command)
+        small_disk.free()
+        outcome = small_disk.run(*command)
+        assert outcome.returncode == 0, outcome.stderr
+
+
+def test_a_read_only_checkout_is_named_and_loses_nothing(new_checkout):
+    checkout = new_checkout()
+    read_only = Mounts(checkout, 'mount --bind "$1" "$1"; mount -o remount,bind,ro "$1"')
+    before = sorted(checkout.path.rglob("*"))
+    says_why(read_only.make("all"), f"{checkout.path} can't be written to")
+    read_only.close()
+    assert sorted(checkout.path.rglob("*")) == before
+
+
+@pytest.fixture(scope="module")
+def pair(new_checkout, tmp_path_factory):
+    """Two checkouts in which `make all` ran at the same time, one of them on a bare machine.
+
+    The outcome is in .all, of the bare one the day that it began on in .day: it began before
+    midnight (UTC), and all after its first look at the clock was after midnight.
+    """
+    bare, plain = new_checkout(), new_checkout()
+    today = datetime.now(timezone.utc).date()
+    bare.day = today - timedelta(days=1)
+    clock = tmp_path_factory.mktemp("clock") / "date"
+    clock.write_text(
+        f"""#!/bin/sh
+mkdir '{clock}.asked' 2>&- && echo {bare.day} || exec {shutil.which("date")} "$@"
+"""
+    )
+    clock.chmod(0o755)
+
+    def one_core_and_few_files():
+        if hasattr(os, "sched_setaffinity"):
+            os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (256, most))  # as on macOS
+
+    processes = [
+        subprocess.Popen(
+            ["sh", "-c", f"exec make all 2>&1 {redirection}"],
+            cwd=checkout.path,
+            stdout=subprocess.PIPE,
+            text=True,
+            **options,
+        )
+        for checkout, redirection, options in (
+            (plain, "", {}),
+            (
+                bare,
+                "<&-",
+                {
+                    "start_new_session": True,  # no terminal
+                    # Neither HOME nor USER nor TERM; no UTF-8; folders that are not there, or
+                    # the current one, on PATH.
+                    "env": {
+                        "PATH": f"{clock.parent}::/not there:{os.environ['PATH']}:",
+                        "LC_ALL": "en_US.ISO-8859-1",
+                        "EDITION": bare.edition,
+                    },
+                    "preexec_fn": one_core_and_few_files,
+                },
+            ),
+        )
+    ]
+    for checkout, process in zip((plain, bare), processes, strict=True):
+        output, _ = process.communicate(timeout=600)
+        checkout.all = subprocess.CompletedProcess(process.args, process.returncode, output)
+    return plain, bare
+
+
+def test_two_checkouts_at_once_both_work(pair):
+    for checkout in pair:
+        assert checkout.all.returncode == 0, checkout.all.stdout
+        assert progress(checkout.all.stdout)[-1] == all_succeeded()
+
+
+def test_without_terminal_home_user_utf_8_and_a_second_core_all_works(pair):
+    _, bare = pair
+    assert bare.all.returncode == 0, bare.all.stdout
+    assert (results_of(bare, bare.day) / "results.csv").read_bytes() == GOLDEN.read_bytes()
+
+
+def test_over_midnight_the_day_stays_the_one_that_the_run_began_on(pair):
+    _, bare = pair
+    assert f"bin/backfill.py dag_test -s {bare.day} -e {bare.day}\n" in bare.all.stdout
+    assert f"bin/show_results.py results/3/{bare.day}\n" in bare.all.stdout
+    assert [folder.name for folder in (bare.path / "results/3").iterdir()] == [str(bare.day)]
+
+
+def test_in_a_locale_without_utf_8_each_step_says_the_same(pair):
+    plain, _ = pair
+    shown = set()
+    for locale in "C.UTF-8", "C", "POSIX", "en_US.ISO-8859-1":
+        outcome = plain.make("results", env={**os.environ, "LC_ALL": locale})
+        assert outcome.returncode == 0, outcome.stderr
+        shown.add(re.sub("done in .*", "", outcome.stdout))
+    assert len(shown) == 1
+
+
+@pytest.fixture
+def ready(pair):
+    """A checkout in which all is ready for a backfill."""
+    plain, _ = pair
+    assert plain.all.returncode == 0, plain.all.stdout
+    return plain
+
+
+NO_SHM = """
+mkdir "$1.dev"
+mount -t tmpfs none "$1.dev"
+for name in null zero full random urandom; do
+    touch "$1.dev/$name"
+    mount --bind "/dev/$name" "$1.dev/$name"
+done
+ln -s /proc/self/fd "$1.dev/fd"
+mount --rbind "$1.dev" /dev
+"""
+
+
+def test_without_dev_shm_it_says_so(ready):
+    machine = Mounts(ready, NO_SHM)
+    outcome = machine.make("backfill", f"DATE={DAY}")
+    machine.close()
+    says_why(outcome, "/dev/shm", "mount -t tmpfs")
+    assert MetadataDB(ready.home / "airflow.db").open_backfills("dag_test") == []
+    assert ready.processes() == []
+
+
+def tree(process):
+    """Return a process and all below it, as psutil.Process."""
+    process = psutil.Process(process.pid)
+    return [process, *process.children(recursive=True)]
+
+
+def memory(process):
+    """Return the bytes of memory that a process takes, its part of what it shares included."""
+    try:
+        return process.memory_full_info().pss
+    except psutil.Error:
+        return 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux says what a process shares")
+def test_with_512_mb_of_memory_it_says_that_this_is_too_little(ready):
+    """As the kernel does it: when no memory is left, the largest process is killed."""
+    make = start_until(ready, r"\$ airflow scheduler")
+    while make.poll() is None:
+        sizes = {process: memory(process) for process in tree(make)}
+        if sum(sizes.values()) > 512 * MB:
+            max(sizes, key=sizes.get).kill()
+            break
+        time.sleep(0.05)
+    output, _ = make.communicate(timeout=120)
+    assert make.returncode == 2, f"it took less than 512 MB:\n{output}"
+    assert "killed" in output
+    assert "memory" in output
+    assert ready.processes() == []
+
+
+@pytest.mark.slow
+def test_a_lid_that_is_closed_for_a_minute_does_not_fail_the_run(ready):
+    make = start_until(ready, SECOND_TASK_RUNS)
+    stopped = []
+    while running := [process for process in tree(make) if process not in stopped]:
+        for process in running:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.suspend()
+        stopped += running
+    time.sleep(60)  # the fault itself
+    for process in stopped:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.resume()
+    output, _ = make.communicate(timeout=300)
+    assert make.returncode == 0, output
+    assert progress(output)[-1] == all_succeeded()
+
+
+def test_a_slow_disk_only_takes_its_time(ready, tmp_path):
+    log = tmp_path / "syncs"
+    # A tenth of a second for each write that has to reach the disk: ten times an old disk's.
+    slow = ["strace", "-f", "--seccomp-bpf", "-qq", "-o", log]
+    slow += ["-e", "trace=fsync,fdatasync", "-e", "inject=fsync,fdatasync:delay_enter=100000"]
+    if not shutil.which("strace") or ready.run(*slow, "true").returncode:
+        pytest.skip("this machine has no strace that can delay a system call")
+    outcome = ready.run(*slow, "make", "backfill", f"DATE={DAY}")
+    assert outcome.returncode == 0, outcome.stdout + outcome.stderr
+    assert progress(outcome.stdout)[-1] == all_succeeded()
+    assert log.read_text().count("sync(") > 50
+
+
+def test_a_reader_that_leaves_ends_the_run_and_leaves_nothing_running(ready):
+    make = start_until(ready, "tasks waiting: 3", stderr=subprocess.PIPE)
+    make.stdout.close()
+    errors = make.stderr.read()
+    make.wait()
+    assert make.returncode == 2
+    assert "backfill: nobody reads its output any more" in errors
+    assert "Exception" not in errors
+    assert ready.processes() == []
+    assert MetadataDB(ready.home / "airflow.db").open_backfills("dag_test") == []
