@@ -21,6 +21,8 @@ CONDA ?=
 PYTHON ?=
 #: where to download the data from, if not from UCI
 DATA_URL ?=
+#: where make ui serves Airflow's web pages: http://127.0.0.1:PORT/
+PORT ?= 8080
 
 # Strict settings: a misspelt variable is reported, and a failing command stops the recipe.
 MAKEFLAGS += --warn-undefined-variables --no-builtin-rules
@@ -33,7 +35,7 @@ SHELL := bash
 .NOTPARALLEL:
 
 # A $ in a value would be make's to expand, and $(shell ...) would run: values are data.
-VARIABLES := EDITION DATE START END ENV_MANAGER CONDA PYTHON DATA_URL
+VARIABLES := EDITION DATE START END ENV_MANAGER CONDA PYTHON DATA_URL PORT
 $(foreach name,$(VARIABLES),$(if $(filter command environment,$(firstword $(origin $(name)))),\
     $(if $(findstring $$,$(value $(name))),$(error $(name) has a dollar sign in it))))
 $(if $(filter $(wildcard editions/*/edition.mk),editions/$(EDITION)/edition.mk),,\
@@ -61,6 +63,7 @@ all: env config initdb list-dags list-tasks backfill results
 env: begin $(STATE)/env.done
 	@echo "   environment: $(STATE)/env"
 $(STATE)/env.done: environment.yml $(LOCK) bin/make-env
+	@bin/refuse-beside-ui $(STATE)
 	@bin/step "Make the environment" bin/make-env $(STATE)/env $(LOCK)
 	@pwd -P > $@
 
@@ -68,6 +71,7 @@ $(STATE)/env.done: environment.yml $(LOCK) bin/make-env
 config: begin $(STATE)/config.done
 	@echo "   configuration: $(STATE)/airflow/airflow.cfg"
 $(STATE)/config.done: $(STATE)/env.done editions/$(EDITION)/edition.mk bin/set_config.py
+	@bin/refuse-beside-ui $(STATE)
 	@bin/step "Let Airflow make its airflow.cfg" bin/sandbox $(MAKE_CONFIG)
 	@bin/step "Set dags_folder in it, and more" bin/sandbox bin/set_config.py \
 	    $(STATE)/airflow/airflow.cfg $(SECRETS:%=--secret %) \
@@ -78,6 +82,7 @@ $(STATE)/config.done: $(STATE)/env.done editions/$(EDITION)/edition.mk bin/set_c
 initdb: begin $(STATE)/initdb.done
 	@echo "   metadata database: $(STATE)/airflow/airflow.db"
 $(STATE)/initdb.done: $(STATE)/config.done
+	@bin/refuse-beside-ui $(STATE)
 	@bin/step "Set up the metadata database" bin/sandbox $(INITDB)
 	@touch $@
 
@@ -109,6 +114,16 @@ results: begin $(STATE)/env.done $(if $(wildcard results/$(EDITION)/$(END)/resul
 report: begin $(STATE)/env.done $(if $(wildcard results/$(EDITION)/$(END)/results.csv),,backfill)
 	@bin/step "Write the report" bin/sandbox python bin/make_report.py "results/$$EDITION/$$END"
 
+## ui : Airflow's web pages, for this machine alone, until Ctrl-C or make stop
+ui: begin $(STATE)/dags.done
+	@rm -f .sandbox/last-make # other makes may work here meanwhile: see bin/claim-checkout
+	@exec bin/step "Serve Airflow's web pages" bin/sandbox $(UI) 9> >(bin/open-browser)
+
+## stop : end the web pages
+stop:
+	@if [ -e $(STATE)/airflow/ui.processes ]; then bin/sandbox bin/ui.py --stop; \
+	else echo "   nothing is being served"; fi
+
 ## verify : the tests: the line, the three tasks, the numbers, and the kit itself
 verify:
 	@$(MAKE) --no-print-directory tools EDITION=3
@@ -139,10 +154,12 @@ lock: begin $(STATE)/env.done
 
 ## clean : remove the DAG runs, their results, and Airflow's state; keep the environment
 clean: begin
+	@bin/refuse-beside-ui $(STATE)
 	rm -rf results/$(EDITION) $(STATE)/airflow $(STATE)/config.done $(STATE)/initdb.done $(STATE)/dags.done
 
 ## distclean : remove everything that the kit ever made
 distclean: begin
+	@bin/refuse-beside-ui .sandbox/*
 	rm -rf results .sandbox .pytest_cache .ruff_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
@@ -153,4 +170,4 @@ help:
 	@awk '/^#: / { text = substr($$0, 4); getline; printf "  %-16s %s\n", $$1, text }' $(THIS)
 
 .PHONY: begin tools all env config initdb list-dags list-tasks backfill results report
-.PHONY: verify verify-all bench lock clean distclean help
+.PHONY: ui stop verify verify-all bench lock clean distclean help

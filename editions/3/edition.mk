@@ -13,6 +13,13 @@ LIST_DAGS   := airflow dags list
 LIST_TASKS  := airflow tasks list dag_test
 CLEAR       :=
 BACKFILL    := bin/backfill.py dag_test
+# The first request to the execution API, which the tasks talk to, takes it some seconds; so it is
+# asked before there are tasks. A log server would listen to the whole network.
+UI := AIRFLOW__API__BASE_URL=http://127.0.0.1:$$PORT \
+      AIRFLOW__CORE__EXECUTION_API_SERVER_URL=http://127.0.0.1:$$PORT/execution/ \
+      bin/ui.py --tell 9 --port $$PORT --health /execution/health --health /api/v2/monitor/health \
+      airflow api-server --host 127.0.0.1 --port $$PORT --workers 1 , \
+      airflow scheduler --skip-serve-logs , airflow dag-processor
 
 LOCKS        := editions/3/requirements tests/tools
 LOCK_OPTIONS := --python-version 3.10

@@ -1,0 +1,338 @@
+"""`make ui`: what it starts, whom it answers, and that nothing is left of it, however it ends."""
+
+import contextlib
+import http.client
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+from conftest import PROJECT
+
+sys.path.insert(0, str(PROJECT / "bin"))
+from process_tree import members
+
+HOST = "127.0.0.1"
+READY = r"log in as admin"
+STARTED = r"\$ airflow dag-processor"
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return probe.getsockname()[1]
+
+
+class Served:
+    """`make ui` in a checkout, at a free port, from its start until it prints a certain line."""
+
+    def __init__(self, checkout, until):
+        self.checkout, self.port = checkout, free_port()
+        self.make = subprocess.Popen(
+            ["make", "ui", f"PORT={self.port}"],
+            cwd=checkout.path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        self.output = ""
+        for line in self.make.stdout:
+            self.output += line
+            if re.search(until, line):
+                break
+        else:
+            raise AssertionError(f"make ui ended without {until!r}:\n{self.output}")
+
+    def processes(self):
+        """Return all processes of the servers, as psutil.Process."""
+        return members(self.checkout.home / "ui.processes")
+
+    def script(self):
+        """Return the psutil.Process of bin/ui.py."""
+        return psutil.Process(int((self.checkout.home / "ui.running").read_text().split()[0]))
+
+    def request(self, method, path, token=None, **body):
+        """Return (status, text) of the answer to a request."""
+        connection = http.client.HTTPConnection(HOST, self.port, timeout=60)
+        headers = {"Content-Type": "application/json"}
+        if token:
+            headers["Authorization"] = f"Bearer {token}"
+        try:
+            connection.request(method, path, json.dumps(body) if body else None, headers)
+            answer = connection.getresponse()
+            return answer.status, answer.read().decode()
+        finally:
+            connection.close()
+
+    def log_in(self, password):
+        """Return (status, text) of the answer to an attempt to log in."""
+        return self.request("POST", "/auth/token", username="admin", password=password)
+
+
+def alive(processes):
+    """Return those that run; a process that only waits for its parent to take note has ended."""
+    found = []
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+    return found
+
+
+def nothing_is_left(served, processes, seconds=10):
+    """Wait for the end of processes; assert that no other trace of the servers is there."""
+    deadline = time.monotonic() + seconds
+    while alive(processes) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert alive(processes) == []
+    home = served.checkout.home
+    assert not [*home.glob("*.pid"), *home.glob("*.new")]
+    with socket.socket() as probe:
+        assert probe.connect_ex((HOST, served.port)) != 0
+    # The record and its lock, too: the next one starts at once, with nothing to repair.
+    stopped = served.checkout.make("stop")
+    assert (stopped.returncode, stopped.stdout.strip()) == (0, "nothing is being served")
+    assert not (home / "ui.running").exists()
+
+
+@pytest.fixture(scope="module")
+def checkout(new_checkout):
+    checkout = new_checkout()
+    outcome = checkout.make("list-dags")
+    assert outcome.returncode == 0, outcome.stdout + outcome.stderr
+    return checkout
+
+
+@pytest.fixture(scope="module")
+def served(checkout):
+    """make ui, ready to be logged in to."""
+    served = Served(checkout, READY)
+    yield served
+    served.checkout.make("stop")
+    served.make.communicate(timeout=60)
+
+
+def test_it_says_where_what_and_how_to_end_it(served):
+    last = next(served.make.stdout)
+    assert f"http://{HOST}:{served.port}/" in served.output
+    assert "the password is in .sandbox/3/airflow/login.json" in served.output
+    assert "make stop" in last
+    for server in "api-server", "scheduler", "dag-processor":
+        assert re.search(rf"^   {server} is ready after \d+ s$", served.output, re.MULTILINE)
+        assert f"(log: .sandbox/3/airflow/logs/{server}.log)" in served.output
+
+
+def test_ready_means_that_every_server_is_healthy(served):
+    _, text = served.request("GET", "/api/v2/monitor/health")
+    health = json.loads(text)
+    for part in "metadatabase", "scheduler", "dag_processor":
+        assert health[part]["status"] == "healthy"
+
+
+def test_every_socket_listens_on_loopback_alone(served):
+    found = [
+        connection.laddr
+        for process in served.processes()
+        for connection in process.net_connections("all")
+        if connection.status == psutil.CONN_LISTEN
+    ]
+    assert (HOST, served.port) in found
+    assert {address.ip for address in found} == {HOST}
+
+
+def test_without_a_login_no_part_of_the_api_answers_but_health_and_version(served):
+    _, text = served.request("GET", "/openapi.json")
+    routes = json.loads(text)["paths"]
+    answered = set()
+    for route, methods in routes.items():
+        for method in methods:
+            status, _ = served.request(method.upper(), re.sub(r"\{\w+\}", "x", route))
+            if status not in (401, 403):
+                answered.add(route)
+    assert len(routes) > 50
+    assert answered == {
+        "/api/v2/monitor/health",
+        "/api/v2/version",
+        "/api/v2/auth/login",  # these two lead to the page of the login
+        "/api/v2/auth/logout",
+    }
+    # What the pages themselves ask, and what the tasks ask.
+    for path in "/ui/config", "/ui/dags", "/ui/auth/me":
+        assert served.request("GET", path)[0] == 401
+    status, _ = served.request("GET", "/execution/variables/x")
+    assert status in (401, 403)
+
+
+def test_only_the_password_of_the_file_logs_in(served):
+    file = served.checkout.home / "login.json"
+    assert file.stat().st_mode & 0o777 == 0o600
+    password = json.loads(file.read_text())["admin"]
+    for wrong in "admin", "", password[:-1]:
+        status, text = served.log_in(wrong)
+        assert status == (401 if wrong else 400), text
+    status, text = served.log_in(password)
+    assert status == 201
+    token = json.loads(text)["access_token"]
+    status, text = served.request("GET", "/api/v2/dags", token)
+    assert [dag["dag_id"] for dag in json.loads(text)["dags"]] == ["dag_test"]
+    assert password not in served.output
+    for log in served.checkout.home.glob("logs/*.log"):
+        assert password not in log.read_text()
+
+
+def test_a_second_one_is_refused_and_told_where_the_first_is(served):
+    outcome = served.checkout.make("ui", f"PORT={free_port()}")
+    assert outcome.returncode == 2  # make's own, for a step that failed
+    assert f"http://{HOST}:{served.port}/ already" in outcome.stderr
+
+
+@pytest.mark.parametrize(
+    ("target", "touched"),
+    [
+        ("clean", None),
+        ("distclean", None),
+        ("list-dags", "editions/3/edition.mk"),
+        ("list-dags", "editions/3/requirements.txt"),
+    ],
+)
+def test_what_it_stands_on_is_not_taken_away_from_under_it(served, target, touched):
+    if touched:
+        now = time.time() + 60  # newer than what was made of it
+        os.utime(served.checkout.path / touched, (now, now))
+    try:
+        outcome = served.checkout.make(target)
+    finally:
+        if touched:
+            os.utime(served.checkout.path / touched, (1, 1))
+    assert outcome.returncode != 0
+    assert f"http://{HOST}:{served.port}/; end that first: make stop" in outcome.stderr
+    assert (served.checkout.home / "airflow.db").exists()
+
+
+def test_make_stop_ends_it_and_leaves_nothing(served):
+    processes = served.processes()
+    assert len(processes) > 3
+    outcome = served.checkout.make("stop")
+    assert outcome.returncode == 0
+    assert outcome.stdout.strip() == f"ended: http://{HOST}:{served.port}/"
+    # Not later, when make stop is done.
+    assert alive(processes) == []
+    output, _ = served.make.communicate(timeout=30)
+    assert "all servers have been ended" in output
+    assert served.make.returncode == 0
+    nothing_is_left(served, processes)
+
+
+def test_a_server_that_dies_takes_the_others_along_and_the_end_of_its_log_is_shown(checkout):
+    served = Served(checkout, READY)
+    processes = served.processes()
+    for process in processes:
+        if "scheduler" in process.cmdline():
+            process.kill()
+    output, _ = served.make.communicate(timeout=30)
+    assert served.make.returncode == 2
+    assert "ui: the scheduler ended by itself" in output
+    assert "the end of .sandbox/3/airflow/logs/scheduler.log:" in output
+    nothing_is_left(served, processes)
+
+
+def ctrl_c(served):
+    os.killpg(served.make.pid, signal.SIGINT)  # as a terminal does it, make included
+
+
+def hang_up(served):
+    os.killpg(served.make.pid, signal.SIGHUP)
+
+
+def terminate_script(served):
+    served.script().terminate()
+
+
+def kill_script(served):
+    served.script().kill()
+
+
+def kill_make(served):
+    served.make.kill()
+
+
+@pytest.mark.parametrize(
+    ("end", "status", "said"),
+    [
+        (ctrl_c, -signal.SIGINT, "all servers have been ended"),
+        (hang_up, -signal.SIGHUP, "all servers have been ended"),
+        (terminate_script, 0, "all servers have been ended"),
+        (kill_script, 2, "failed with exit code 137"),
+        (kill_make, -signal.SIGKILL, "all servers have been ended"),
+    ],
+)
+def test_however_it_ends_nothing_is_left(checkout, end, status, said):
+    served = Served(checkout, STARTED)
+    processes = [served.script(), *served.processes()]
+    assert len(processes) >= 4
+    end(served)
+    output, _ = served.make.communicate(timeout=60)
+    assert said in output
+    if end is ctrl_c:  # make may also print "Error 130" and exit with 2
+        assert served.make.returncode != 0
+    else:
+        assert served.make.returncode == status
+    nothing_is_left(served, processes)
+
+
+def test_a_taken_port_is_refused_with_who_has_it_and_how_to_take_another(checkout):
+    with socket.socket() as other:
+        other.bind((HOST, 0))
+        other.listen()
+        port = other.getsockname()[1]
+        outcome = checkout.make("ui", f"PORT={port}")
+    assert outcome.returncode == 2
+    (line,) = [line for line in outcome.stderr.splitlines() if line.startswith("ui: ")]
+    assert f"port {port} is taken by" in line
+    assert f"(process {os.getpid()})" in line
+    suggested = int(re.search(r"make ui PORT=(\d+)$", line)[1])
+    assert suggested > port
+    assert "$ airflow" not in outcome.stdout.partition("bin/ui.py")[2]
+
+
+def test_a_service_on_all_devices_takes_the_port_too(checkout):
+    with socket.socket() as other:
+        other.bind(("0.0.0.0", 0))
+        other.listen()
+        outcome = checkout.make("ui", f"PORT={other.getsockname()[1]}")
+    assert outcome.returncode == 2
+    assert "is taken by" in outcome.stderr
+
+
+@pytest.mark.parametrize("port", ["80", "65536", "http", "08080", "", "8080; touch x"])
+def test_a_port_that_is_none_is_refused_before_anything_is_touched(checkout, port):
+    outcome = checkout.make("ui", f"PORT={port}")
+    assert outcome.returncode == 2
+    assert re.fullmatch(r"check-input: PORT=\S.* is no port .*", outcome.stderr.splitlines()[0])
+    assert outcome.stdout == ""
+
+
+def test_make_stop_without_anything_to_stop_says_so(new_checkout, checkout):
+    assert checkout.make("stop").stdout.strip() == "nothing is being served"
+    fresh = new_checkout().make("stop")
+    assert (fresh.returncode, fresh.stdout, fresh.stderr) == (0, "   nothing is being served\n", "")
+
+
+def test_a_login_that_others_could_read_or_that_is_broken_is_mended(checkout):
+    file = checkout.home / "login.json"
+    script = f"from pathlib import Path; import ui; print(ui.password_of(Path({str(file)!r})))"
+    command = ["bin/sandbox", "python", "-c", f"import sys; sys.path[:0] = ['bin']; {script}"]
+    for text in '{"admin": "kept"}', "{", '["admin"]', '{"admin": ""}':
+        file.write_text(text)
+        file.chmod(0o644)
+        password = checkout.run(*command).stdout.strip()
+        assert (password == "kept") == ("kept" in text)
+        assert len(password) == 16 or password == "kept"
+        assert file.stat().st_mode & 0o777 == 0o600
