@@ -54,6 +54,14 @@ def test_make_all_ends_as_the_first_screen_says(finished):
     assert re.search(pattern(end) + r"\Z", finished.all.stdout), finished.all.stdout
 
 
+def test_every_test_that_the_security_document_names_is_there():
+    text = (PROJECT / "docs/security.md").read_text()
+    proofs = re.findall(r"`(test_\w+\.py)::(test_\w+)`", text)
+    assert len(proofs) > 15
+    for file, test in proofs:
+        assert f"\ndef {test}(" in (PROJECT / "tests" / file).read_text(), f"{file}::{test}"
+
+
 def table():
     """Return the table of commands, [{column: cell}]."""
     lines = README[README.index("| step |") :].split("\n\n")[0].splitlines()
