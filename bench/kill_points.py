@@ -43,9 +43,8 @@ def processes_of(folder):
     found = []
     for process in psutil.process_iter():
         try:
-            ours = process.cwd().startswith(str(folder)) or str(folder) in " ".join(
-                process.cmdline()
-            )
+            words = " ".join([f"{process.cwd()}/", *process.cmdline()])
+            ours = f"{folder}/" in words
             ours = ours and process.status() != psutil.STATUS_ZOMBIE
         except psutil.Error:
             continue
