@@ -195,17 +195,20 @@ def test_of_many_makes_at_the_same_moment_one_is_at_work(new_checkout):
     assert sorted(os.listdir(checkout.path / ".sandbox")) == ["3", "last-make"]
 
 
-@pytest.mark.parametrize("content", ["", "garbage", "1 0\n", "999999999 5\n", None])
+@pytest.mark.parametrize("content", ["garbage", "1 0", "999999999 5", "3", "a file", "a folder"])
 def test_a_damaged_claim_is_nobodys(new_checkout, content):
     checkout = new_checkout()
     claim = checkout.path / ".sandbox/last-make"
-    if content is None:
+    if content == "a file":
+        claim.write_text(content)
+    elif content == "a folder":
         claim.mkdir()
     else:
-        claim.write_text(content)
+        claim.symlink_to(content)
     outcome = checkout.make("env")
     assert outcome.returncode == 0, outcome.stderr
-    assert claim.is_file()
+    assert re.match("[0-9]+ [^ ]", os.readlink(claim))
+    assert sorted(os.listdir(checkout.path / ".sandbox")) == ["3", "last-make"]
 
 
 def test_ps_and_proc_agree_on_parents_and_births(tmp_path):

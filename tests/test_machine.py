@@ -131,6 +131,15 @@ def test_a_full_disk_is_named_and_with_room_again_the_step_works(small_disk, ste
         assert progress(outcome.stdout)[-1] == all_succeeded()
 
 
+def test_on_a_full_disk_make_clean_makes_room(small_disk):
+    assert small_disk.make("config").returncode == 0
+    small_disk.fill(0)
+    outcome = small_disk.make("clean")
+    small_disk.free()
+    assert outcome.returncode == 0, outcome.stderr
+    assert not (Path(small_disk.folder) / ".sandbox/3/airflow").exists()
+
+
 def test_on_a_full_disk_airflow_cfg_stays_as_it_was(small_disk):
     assert small_disk.make("config").returncode == 0
     path = Path(small_disk.folder) / ".sandbox/3/airflow/airflow.cfg"
