@@ -22,7 +22,9 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from conftest import SmallDisk
 
+MB = 1024**2
 PROJECT = Path(__file__).resolve().parent.parent
 STAND_IN = PROJECT / "tests" / "conda_stand_in"
 TOOLS_PYTHON = Path(os.environ.get("TOOLS_PYTHON") or PROJECT / ".sandbox/3/tools/bin/python")
@@ -132,10 +134,13 @@ def can_cut_the_network():
     )
 
 
-def make_env(checkout, variables, *, offline=True):
-    """Run bin/make-env .sandbox/3/env lock.txt; return the process with stdout and stderr."""
+def make_env(checkout, variables, *, offline=True, inside=()):
+    """Run bin/make-env .sandbox/3/env lock.txt; return the process with stdout and stderr.
+
+    inside: what goes before the command, such as conftest.Mounts.enter.
+    """
     cut = ["unshare", "-r", "-n"] if offline and can_cut_the_network() else []
-    command = [*cut, "bin/make-env", ".sandbox/3/env", "lock.txt"]
+    command = [*inside, *cut, "bin/make-env", ".sandbox/3/env", "lock.txt"]
     return subprocess.run(
         command,
         cwd=checkout,
@@ -172,6 +177,34 @@ def assert_complete(checkout, run):
 
 
 # --- the venv way
+
+
+def test_a_disk_that_gets_full_while_modules_are_compiled_fails_and_with_room_again_it_works(
+    checkout, wheels
+):
+    """uv does not say so, and a module whose compiled form was cut short is broken for good."""
+    # Compiled, which comes last, it takes 2 MB.
+    bulky = b"numbers = (" + b"1," * 400_000 + b")\n"
+    with (checkout / "lock.txt").open("a") as lock:
+        lock.write(write_wheel(wheels, "bulky", "1.0", "py3-none-any", {"bulky.py": bulky}))
+    disk = SmallDisk(checkout, room=512 * MB)
+    variables = environment(checkout, wheels, PYTHON=sys.executable)
+    before = disk.used()
+    run = make_env(checkout, variables, inside=disk.enter)
+    assert run.returncode == 0, run.stderr
+    needed = disk.used() - before
+    shutil.rmtree(disk.inner / ".sandbox")
+
+    disk.fill(needed - MB)
+    run = make_env(checkout, variables, inside=disk.enter)
+    assert run.returncode == 1, run.stdout
+    assert "the disk is full; make room, and type: make env" in run.stderr.splitlines()[-1]
+    disk.free()
+    run = make_env(checkout, variables, inside=disk.enter)
+    assert run.returncode == 0, run.stderr
+    python = [*disk.enter, ".sandbox/3/env/bin/python", "-I", "-c"]
+    subprocess.run([*python, "import bulky; assert len(bulky.numbers) == 400_000"], check=True)
+    disk.close()
 
 
 def test_a_given_python_makes_a_venv_offline_from_a_hostile_shell_at_a_path_with_blanks(

@@ -13,11 +13,10 @@ import subprocess
 import sys
 import time
 from datetime import datetime, timedelta, timezone
-from pathlib import Path
 
 import psutil
 import pytest
-from conftest import PROJECT
+from conftest import PROJECT, Mounts, SmallDisk
 from test_backfill import DAY, SECOND_TASK_RUNS, start_until
 from test_end_to_end import GOLDEN, all_succeeded, progress, results_of
 
@@ -27,74 +26,14 @@ from metadata_db import MetadataDB
 KB, MB = 1024, 1024**2
 
 
-class Mounts:
-    """A mount namespace: what is mounted in it, only commands that run in it can see.
-
-    setup: a shell script that mounts; $1 is the checkout's folder.
-    """
-
-    def __init__(self, checkout, setup):
-        self.checkout = checkout
-        command = ["unshare", "--mount", "--map-root-user", "sh", "-euc"]
-        try:
-            self.process = subprocess.Popen(
-                [*command, f"{setup}\necho mounted; exec cat", "sh", str(checkout.path)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-            )
-        except FileNotFoundError:
-            pytest.skip("this machine has no mount namespaces (unshare)")
-        if self.process.stdout.readline() != "mounted\n":
-            _, error = self.process.communicate()
-            pytest.skip(f"this machine lets nobody mount in a namespace of their own: {error}")
-        self.enter = ["nsenter", f"--target={self.process.pid}", "--user", "--mount"]
-        self.enter += ["--preserve-credentials"]
-
-    def run(self, *command, **options):
-        """Run a command in the checkout as it looks in here; see Checkout.run."""
-        # The folder anew: the one that nsenter itself is in may lie below a mount.
-        there = ["sh", "-c", 'cd "$0" && exec "$@"', self.checkout.path]
-        return self.checkout.run(*self.enter, *there, *command, **options)
-
-    def make(self, *arguments):
-        return self.run("make", *arguments)
-
-    def close(self):
-        self.process.communicate()
-
-
-SMALL_DISK = """
-mkdir "$1.disk"
-mount -t tmpfs -o size=32m none "$1.disk"
-cp -a "$1/." "$1.disk"
-mount --bind "$1.disk" "$1"
-"""
-
-
-class SmallDisk(Mounts):
-    """A copy of a checkout on a disk of its own, which can be filled up."""
-
-    def __init__(self, checkout):
-        super().__init__(checkout, SMALL_DISK)
-        self.folder = f"/proc/{self.process.pid}/root{checkout.path}"  # as seen from out here
-
-    def fill(self, left):
-        """Fill the disk up, but for so many bytes."""
-        disk = os.statvfs(self.folder)
-        with open(f"{self.folder}/filler", "wb") as filler:
-            os.posix_fallocate(filler.fileno(), 0, disk.f_bavail * disk.f_frsize - left)
-
-    def free(self):
-        os.unlink(f"{self.folder}/filler")
-
-
 @pytest.fixture(scope="module")
 def small_disk(new_checkout):
-    disk = SmallDisk(new_checkout())
-    yield disk
-    disk.close()
+    """A checkout on a disk of its own, .disk, which can be filled up."""
+    checkout = new_checkout()
+    checkout.disk = SmallDisk(checkout.path)
+    checkout.inside = checkout.disk.enter
+    yield checkout
+    checkout.disk.close()
 
 
 def says_why(outcome, *words):
@@ -118,11 +57,11 @@ def test_a_full_disk_is_named_and_with_room_again_the_step_works(small_disk, ste
     steps = ["env", "config", "initdb", "list-tasks", "backfill"]
     assert small_disk.make(steps[steps.index(step) - 1]).returncode == 0
     for left in lefts:
-        small_disk.fill(left)
+        small_disk.disk.fill(left)
         outcome = small_disk.make(step)
-        small_disk.free()
-        says_why(outcome, "the disk is full", str(small_disk.checkout.path))
-        assert small_disk.checkout.processes() == []
+        small_disk.disk.free()
+        says_why(outcome, "the disk is full", str(small_disk.path))
+        assert small_disk.processes() == []
         if step == "backfill":
             assert "Traceback" not in outcome.stderr
     outcome = small_disk.make(step)
@@ -133,24 +72,24 @@ def test_a_full_disk_is_named_and_with_room_again_the_step_works(small_disk, ste
 
 def test_on_a_full_disk_make_clean_makes_room(small_disk):
     assert small_disk.make("config").returncode == 0
-    small_disk.fill(0)
+    small_disk.disk.fill(0)
     outcome = small_disk.make("clean")
-    small_disk.free()
+    small_disk.disk.free()
     assert outcome.returncode == 0, outcome.stderr
-    assert not (Path(small_disk.folder) / ".sandbox/3/airflow").exists()
+    assert not (small_disk.disk.inner / ".sandbox/3/airflow").exists()
 
 
 def test_on_a_full_disk_airflow_cfg_stays_as_it_was(small_disk):
     assert small_disk.make("config").returncode == 0
-    path = Path(small_disk.folder) / ".sandbox/3/airflow/airflow.cfg"
+    path = small_disk.disk.inner / ".sandbox/3/airflow/airflow.cfg"
     before = path.read_bytes()
     for left in 0, 64 * KB:
-        small_disk.fill(left)
+        small_disk.disk.fill(left)
         outcome = small_disk.run(
             *["bin/sandbox", "bin/set_config.py", ".sandbox/3/airflow/airflow.cfg"],
             "core.parallelism=3",
         )
-        small_disk.free()
+        small_disk.disk.free()
         assert outcome.returncode == 1
         assert "airflow.cfg: [Errno 28] No space left on device" in outcome.stderr
         assert path.read_bytes() == before
@@ -165,16 +104,16 @@ def test_on_a_full_disk_airflow_cfg_stays_as_it_was(small_disk):
     ],
 )
 def test_on_a_full_disk_a_task_leaves_the_old_file_whole_and_says_why(small_disk, command, files):
-    folder = Path(small_disk.folder) / "out"
+    folder = small_disk.disk.inner / "out"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     for name in files:
         (folder / name).write_text("old")
     environment = {**os.environ, "DATA_URL": "http://127.0.0.1:1/"}
     for left in 0, 8 * KB:
-        small_disk.fill(left)
+        small_disk.disk.fill(left)
         outcome = small_disk.run("bin/sandbox", "python", *command, env=environment)
-        small_disk.free()
+        small_disk.disk.free()
         assert outcome.returncode == 1
         assert "No space left on device" in outcome.stderr
         assert f"{command[0].removeprefix('bin/')}: out" in outcome.stderr
@@ -187,19 +126,20 @@ def test_a_disk_that_gets_full_breaks_no_module_for_the_time_after(small_disk):
     """Python writes what it compiled; cut short, that file would end every later run."""
     command = ["bin/sandbox", "bin/backfill.py", "--help"]
     for pages in range(1, 8):
-        small_disk.fill(pages * resource.getpagesize())
+        small_disk.disk.fill(pages * resource.getpagesize())
         small_disk.run(*command)
-        small_disk.free()
+        small_disk.disk.free()
         outcome = small_disk.run(*command)
         assert outcome.returncode == 0, outcome.stderr
 
 
 def test_a_read_only_checkout_is_named_and_loses_nothing(new_checkout):
     checkout = new_checkout()
-    read_only = Mounts(checkout, 'mount --bind "$1" "$1"; mount -o remount,bind,ro "$1"')
+    mounts = Mounts(checkout.path, 'mount --bind "$1" "$1"; mount -o remount,bind,ro "$1"')
+    checkout.inside = mounts.enter
     before = sorted(checkout.path.rglob("*"))
-    says_why(read_only.make("all"), f"{checkout.path} can't be written to")
-    read_only.close()
+    says_why(checkout.make("all"), f"{checkout.path}", "can't be written to")
+    mounts.close()
     assert sorted(checkout.path.rglob("*")) == before
 
 
@@ -310,9 +250,9 @@ mount --rbind "$1.dev" /dev
 
 
 def test_without_dev_shm_it_says_so(ready):
-    machine = Mounts(ready, NO_SHM)
-    outcome = machine.make("backfill", f"DATE={DAY}")
-    machine.close()
+    mounts = Mounts(ready.path, NO_SHM)
+    outcome = ready.run(*mounts.enter, "make", "backfill", f"DATE={DAY}")
+    mounts.close()
     says_why(outcome, "/dev/shm", "mount -t tmpfs")
     assert MetadataDB(ready.home / "airflow.db").open_backfills("dag_test") == []
     assert ready.processes() == []
