@@ -9,7 +9,7 @@ a scheduler, which decides and starts the tasks, and an api-server, which the ta
 This command starts both for the time of one backfill, creates the backfill, prints a progress
 line each time a task changes its state, and ends all that it started. Dates that have run before
 run again, for real. The commands that it runs are printed as it goes, their output is in
-$AIRFLOW_HOME/logs.
+$AIRFLOW_HOME/logs. While `make ui` runs, its servers are used instead, and left running.
 
 Exit codes: 0 every task succeeded, 1 not all did, or the backfill could not run, 2 wrong usage,
 128 + n interrupted by signal n (Ctrl-C: 130); an interrupted backfill is marked as failed.
@@ -34,6 +34,7 @@ from pathlib import Path
 import psutil
 from metadata_db import MetadataDB
 from process_tree import ProcessTree
+from running_ui import Refused, RunningUI
 
 HOST = "127.0.0.1"
 TICK = 0.1  # seconds between two looks at the metadata database; a look takes 0.2 ms
@@ -106,6 +107,8 @@ class Backfill:
 
     def __init__(self, dag_id, start, end, home):
         self.dag_id, self.start, self.end = dag_id, start, end
+        self.ui = RunningUI(home)
+        self.beside_ui = self.ui.is_alive()
         self.logs = home / "logs"
         self.record = home / "backfill.processes"
         self.servers = {}  # {name: (Popen, log file)}
@@ -121,6 +124,8 @@ class Backfill:
     def run(self):
         """Run it; return whether every task succeeded. Raises CannotRun or Interrupted."""
         with ProcessTree(self.record) as self.tree:
+            if self.beside_ui:
+                return self.run_beside_ui()
             try:
                 self.repair()
                 # The two slowest things, at the same time. The scheduler has to wait until the
@@ -138,6 +143,47 @@ class Backfill:
                 self.tidy_up()
         self.show_failures(runs)
         return all(run.state == "success" for run in runs)
+
+    def run_beside_ui(self):
+        """The same with the servers of the web pages, where the backfill can be seen as it goes."""
+        print("   the servers of the web pages run it, as soon as they are ready; see it there")
+        self.wait(self.ui.is_ready, "the web pages to be ready")
+        try:
+            for backfill_id in self.database.open_backfills(self.dag_id):
+                if not all(map(finished, self.database.runs(backfill_id))):
+                    raise CannotRun(
+                        f"Airflow is still running backfill {backfill_id} of {self.dag_id};"
+                        " wait for its end, or cancel it in the web pages"
+                    )
+                self.ui.end_backfill(backfill_id, self.dag_id, [])
+            try:
+                self.ui.create_backfill(self.dag_id, self.start, self.end)
+                self.check_created()
+                if self.ui.switch_on(self.dag_id):
+                    print(f"   {self.dag_id} is switched on now, which every run there needs, so")
+                    print("   Airflow also runs it for today; the switch is beside its name")
+                runs = self.watch()
+            finally:
+                self.close_beside_ui()
+        except Refused as error:
+            raise CannotRun(str(error)) from error
+        self.show_failures(runs)
+        return all(run.state == "success" for run in runs)
+
+    def close_beside_ui(self):
+        """Leave no backfill open, whatever happened; not to be interrupted."""
+        for number in SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
+        for backfill_id in self.database.open_backfills(self.dag_id):
+            unfinished = [
+                run.run_id
+                for run in self.database.runs(backfill_id)
+                if run.state and not finished(run)
+            ]
+            if self.ui.is_alive():
+                self.ui.end_backfill(backfill_id, self.dag_id, unfinished)
+            else:
+                self.database.close_backfill(backfill_id)
 
     def repair(self):
         """Close what an earlier run left open when it was killed."""
@@ -184,12 +230,15 @@ class Backfill:
         command = ["backfill", "create", "--dag-id", self.dag_id, *dates, *RUN_AGAIN]
         process, log = self.launch("backfill-create", *command)
         self.wait(lambda: process.poll() is not None, "airflow backfill create to end")
-        created = self.database.open_backfills(self.dag_id)
-        if process.returncode != 0 or not created:
+        if process.returncode != 0 or not self.database.open_backfills(self.dag_id):
             raise CannotRun(
                 f"airflow backfill create failed; the end of {shown(log)}:\n{tail(log)}"
             )
-        self.backfill_id = created[-1]
+        self.check_created()
+
+    def check_created(self):
+        """Find the backfill that was just created; raise CannotRun if it is not to run all days."""
+        self.backfill_id = self.database.open_backfills(self.dag_id)[-1]
         runs = self.database.runs(self.backfill_id)
         if len(runs) > 1:
             print(f"   {len(runs)} DAG runs; Ctrl-C stops them all")
@@ -268,6 +317,8 @@ class Backfill:
                     f"the {name} ended by itself (exit code {code}{killed});"
                     f" the end of {shown(log)}:\n{tail(log)}"
                 )
+        if self.beside_ui and not self.ui.is_alive():
+            raise CannotRun("the web pages, whose servers ran it, have ended")
 
     def check_workers(self, seen):
         """Raise CannotRun if a process of the executor has died since the last look.
@@ -276,19 +327,26 @@ class Backfill:
         and if it was waiting for work, it takes the lock of the queue of work with it.
         seen: set of the process numbers that were seen so far; is brought up to date.
         """
-        scheduler, log = self.servers["scheduler"]
-        alive = set()
-        with contextlib.suppress(psutil.NoSuchProcess):
-            for process in psutil.Process(scheduler.pid).children():
-                # Airflow gives its workers this name; a test notices when it gives another.
-                if "LocalExecutor" in " ".join(process.cmdline()):
-                    alive.add(process.pid)
-        if seen - alive and scheduler.poll() is None:
+        log = self.logs / "scheduler.log"
+        alive = self.ui.workers() if self.beside_ui else self.workers()
+        self.check()  # or is it that all are gone?
+        if alive and seen - alive:
             raise CannotRun(
                 "a process that runs tasks was killed, mostly for want of memory;"
                 f" the end of {shown(log)}:\n{tail(log)}"
             )
         seen |= alive
+
+    def workers(self):
+        """Return the process numbers of the executor's workers."""
+        found = set()
+        scheduler, _ = self.servers["scheduler"]
+        with contextlib.suppress(psutil.NoSuchProcess):
+            for process in psutil.Process(scheduler.pid).children():
+                # Airflow gives its workers this name; a test notices when it gives another.
+                if "LocalExecutor" in " ".join(process.cmdline()):
+                    found.add(process.pid)
+        return found
 
     def show_failures(self, runs):
         """Print, for each failed task, the end of its log and where the whole of it is."""
@@ -387,8 +445,8 @@ def main(arguments=None):
     except Interrupted as interrupted:
         number = interrupted.args[0]
         print(
-            f"backfill: interrupted by {signal.Signals(number).name}; nothing is left running,"
-            f" what had not ended is marked as failed; to run it again: {again}",
+            f"backfill: interrupted by {signal.Signals(number).name}; nothing of it is left"
+            f" running, what had not ended is marked as failed; to run it again: {again}",
             file=sys.stderr,
         )
         return 128 + number

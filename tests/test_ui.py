@@ -10,12 +10,16 @@ import socket
 import subprocess
 import sys
 import time
+from datetime import datetime, timezone
 
 import psutil
 import pytest
 from conftest import PROJECT
+from test_backfill import DAY, break_task, wait
+from test_end_to_end import all_succeeded, progress
 
 sys.path.insert(0, str(PROJECT / "bin"))
+from metadata_db import MetadataDB
 from process_tree import members
 
 HOST = "127.0.0.1"
@@ -53,6 +57,11 @@ class Served:
     def processes(self):
         """Return all processes of the servers, as psutil.Process."""
         return members(self.checkout.home / "ui.processes")
+
+    def leaders(self):
+        """Return the process numbers of the servers, that of the pages first."""
+        record = (self.checkout.home / "ui.processes").read_text()
+        return [int(line.split()[0]) for line in record.splitlines()]
 
     def script(self):
         """Return the psutil.Process of bin/ui.py."""
@@ -102,9 +111,14 @@ def nothing_is_left(served, processes, seconds=10):
     assert not (home / "ui.running").exists()
 
 
+SLOW_DAY = "2024-06-02"
+
+
 @pytest.fixture(scope="module")
 def checkout(new_checkout):
+    """A checkout, ready to run, whose last task takes a minute on one day."""
     checkout = new_checkout()
+    break_task(checkout, "print_results", f"test {{{{ ds }}}} != {SLOW_DAY} || sleep 61; echo")
     outcome = checkout.make("list-dags")
     assert outcome.returncode == 0, outcome.stdout + outcome.stderr
     return checkout
@@ -216,6 +230,111 @@ def test_what_it_stands_on_is_not_taken_away_from_under_it(served, target, touch
     assert (served.checkout.home / "airflow.db").exists()
 
 
+def token(served):
+    """Return what the API takes for a login."""
+    password = json.loads((served.checkout.home / "login.json").read_text())["admin"]
+    return json.loads(served.log_in(password)[1])["access_token"]
+
+
+def ask(served, path):
+    """Return the API's answer to a request of somebody who is logged in."""
+    status, text = served.request("GET", path, token(served))
+    assert status == 200, text
+    return json.loads(text)
+
+
+def states(served):
+    """Return {first 10 letters of the logical date: state} of all DAG runs, as the API has them."""
+    runs = ask(served, "/api/v2/dags/dag_test/dagRuns?limit=100")["dag_runs"]
+    return {run["logical_date"][:10]: run["state"] for run in runs}
+
+
+def start_backfill(served, day, until):
+    """Start make backfill; return its Popen when it has printed a line that the pattern matches."""
+    process = subprocess.Popen(
+        ["make", "backfill", f"DATE={day}"],
+        cwd=served.checkout.path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    for line in process.stdout:
+        if re.search(until, line):
+            return process
+    raise AssertionError(f"make backfill ended without {until!r}")
+
+
+def open_backfills(served):
+    backfills = ask(served, "/api/v2/backfills?dag_id=dag_test")["backfills"]
+    return [backfill for backfill in backfills if not backfill["completed_at"]]
+
+
+def test_a_backfill_uses_its_servers_and_can_be_seen_there_as_it_goes(served):
+    before = served.leaders()
+    make = start_backfill(served, DAY, r"running: 1")
+    assert states(served)[DAY] == "running"
+    output, _ = make.communicate(timeout=300)
+    assert make.returncode == 0, output
+    assert progress(output)[-1] == all_succeeded()
+    assert "$ airflow" not in output  # it started nothing
+    assert states(served)[DAY] == "success"
+    assert open_backfills(served) == []
+    assert served.leaders() == before
+
+
+def test_the_run_of_today_that_a_switched_on_dag_gets_does_not_stand_in_its_way(served):
+    today = f"{datetime.now(timezone.utc):%Y-%m-%d}"
+    wait(lambda: states(served).get(today) == "success", "the scheduled run of today", 300)
+    outcome = served.checkout.make("backfill")
+    assert outcome.returncode == 0, outcome.stdout + outcome.stderr
+    assert progress(outcome.stdout)[-1] == all_succeeded()
+    assert progress(outcome.stdout)[0]["succeeded"] < 3  # it ran again, for real
+
+
+def test_ctrl_c_cancels_a_backfill_and_leaves_the_servers_alone(served):
+    before = served.leaders()
+    make = start_backfill(served, SLOW_DAY, r"succeeded: 2 \| running: 1")
+    wait(lambda: sleepers(served), "the slow task")
+    os.killpg(make.pid, signal.SIGINT)
+    output, _ = make.communicate(timeout=60)
+    assert "interrupted by SIGINT" in output
+    assert open_backfills(served) == []
+    assert states(served)[SLOW_DAY] == "failed"
+    wait(lambda: not sleepers(served), "the task's process to end")
+    assert served.leaders() == before
+
+
+def sleepers(served):
+    return [process for process in served.processes() if "sleep" in process.cmdline()]
+
+
+def test_a_backfill_that_is_killed_leaves_no_server_held_still(served):
+    held = (
+        "import sys, os; sys.path[:0] = ['bin']; from pathlib import Path;"
+        "from running_ui import RunningUI; ui = RunningUI(Path(os.environ['AIRFLOW_HOME']));"
+        "assert ui.is_alive()\n"
+        "with ui.others_held_still(): print('held', flush=True); sys.stdin.read()"
+    )
+    process = subprocess.Popen(
+        ["bin/sandbox", "python", "-c", held],
+        cwd=served.checkout.path,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout.readline() == "held\n"
+    api_server, *others = [psutil.Process(pid) for pid in served.leaders()]
+    assert {process.status() for process in others} == {psutil.STATUS_STOPPED}
+    assert api_server.status() != psutil.STATUS_STOPPED
+    process.kill()
+    process.communicate()
+    wait(
+        lambda: psutil.STATUS_STOPPED not in {process.status() for process in served.processes()},
+        "the servers to go on",
+    )
+
+
 def test_make_stop_ends_it_and_leaves_nothing(served):
     processes = served.processes()
     assert len(processes) > 3
@@ -240,6 +359,20 @@ def test_a_server_that_dies_takes_the_others_along_and_the_end_of_its_log_is_sho
     assert served.make.returncode == 2
     assert "ui: the scheduler ended by itself" in output
     assert "the end of .sandbox/3/airflow/logs/scheduler.log:" in output
+    nothing_is_left(served, processes)
+
+
+def test_a_backfill_says_so_when_the_servers_end(checkout):
+    served = Served(checkout, READY)
+    make = start_backfill(served, SLOW_DAY, r"succeeded: 2 \| running: 1")
+    processes = served.processes()
+    assert served.checkout.make("stop").returncode == 0
+    output, _ = make.communicate(timeout=60)
+    assert make.returncode == 2
+    assert "the web pages, whose servers ran it, have ended" in output
+    database = MetadataDB(served.checkout.home / "airflow.db")
+    assert database.open_backfills("dag_test") == []
+    served.make.communicate(timeout=60)
     nothing_is_left(served, processes)
 
 

@@ -1,0 +1,197 @@
+"""The servers that `make ui` runs, for a backfill that runs beside them (bin/backfill.py).
+
+It asks of them through Airflow's public REST API, but for one thing. On SQLite, Airflow can't
+create a backfill while its scheduler writes to the database: it says "Database is locked" and
+takes back what it had created, and the scheduler, which had begun to work on that, crashes. So the
+scheduler and the dag-processor have to hold still for that second.
+"""
+
+import contextlib
+import fcntl
+import http.client
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import time
+
+import psutil
+from process_tree import members
+from ui import HOST, USER, Running, listeners, password_of
+
+TIMEOUT = 120  # seconds that the API gets to answer; to create a year of DAG runs takes it some 20
+LOCKED_TIMEOUT = 30  # seconds to try again for, while the database is locked
+TICK = 0.2  # seconds between two tries
+STOP_TIME = 1  # seconds that a process gets to hold still
+FREE_TIME = 0.1  # seconds that a writer gets to show that it was not stopped in the midst of it
+
+
+class Refused(Exception):
+    """The API did not do what it was asked for; the message says what, and what it answered."""
+
+
+class RunningUI:
+    """The servers of the web pages of an AIRFLOW_HOME, if there are any: see is_alive."""
+
+    def __init__(self, home):
+        self.home = home
+        self.running = Running(home)
+        self.token = None
+
+    def is_alive(self):
+        """Return whether they have been started and not ended; they need not be ready yet."""
+        found = self.running.read()
+        if found is None:
+            return False
+        _, self.port = found
+        with self.running.record.open() as record:
+            try:
+                fcntl.flock(record, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True  # bin/ui.py holds it, for as long as it lives
+        return False
+
+    def is_ready(self):
+        """Return whether they answer."""
+        # Whoever else answers at that port must not get to know the password.
+        if self.port not in listeners(members(self.running.record)):
+            return False
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            return self.request("GET", "/execution/health")[0] == 200
+        return False
+
+    def workers(self):
+        """Return the process numbers of the executor's workers."""
+        found = set()
+        for process in members(self.running.record):
+            with contextlib.suppress(psutil.Error):
+                # A child of the scheduler; a task's process has their name, too, when it is new.
+                of_scheduler = process.ppid() == session_of(process)
+                if of_scheduler and "LocalExecutor" in " ".join(process.cmdline()):
+                    found.add(process.pid)
+        return found
+
+    def switch_on(self, dag_id):
+        """Unpause a DAG; return whether it was paused."""
+        was_paused = self.call("GET", f"/api/v2/dags/{dag_id}")["is_paused"]
+        if was_paused:
+            self.call("PATCH", f"/api/v2/dags/{dag_id}?update_mask=is_paused", is_paused=False)
+        return was_paused
+
+    def create_backfill(self, dag_id, start, end):
+        """Create a backfill that runs again what has run before.
+
+        start, end: dates, inclusive.
+        """
+        with self.others_held_still():
+            self.call(
+                "POST",
+                "/api/v2/backfills",
+                dag_id=dag_id,
+                from_date=f"{start}T00:00:00Z",
+                to_date=f"{end}T00:00:00Z",
+                reprocess_behavior="completed",
+            )
+
+    def end_backfill(self, backfill_id, dag_id, unfinished):
+        """Close a backfill, and fail its unfinished runs, a list of ids, which ends their tasks."""
+        # The conflict is that Airflow has closed it by itself.
+        self.call("PUT", f"/api/v2/backfills/{backfill_id}/cancel", but=409)
+        for run_id in unfinished:
+            self.call("PATCH", f"/api/v2/dags/{dag_id}/dagRuns/{run_id}", state="failed")
+
+    def call(self, method, path, but=None, **body):
+        """Return the API's answer to a request; tried again while the database is locked.
+
+        but: a status that is as good as success. Raises Refused.
+        """
+        if self.token is None:
+            login = {"username": USER, "password": password_of(self.home / "login.json")}
+            self.token = json.loads(self.request("POST", "/auth/token", login)[1])["access_token"]
+        deadline = time.monotonic() + LOCKED_TIMEOUT
+        while True:
+            status, answer = self.request(method, path, body)
+            if status < 300 or status == but:
+                return json.loads(answer)
+            if status < 500 or time.monotonic() > deadline:
+                raise Refused(f"{method} {path} was answered with {status} {answer}")
+            time.sleep(TICK)
+
+    def request(self, method, path, body=None):
+        """Return the status and the text of the answer to one request."""
+        connection = http.client.HTTPConnection(HOST, self.port, timeout=TIMEOUT)
+        headers = {"Content-Type": "application/json"}
+        if self.token is not None:
+            headers["Authorization"] = f"Bearer {self.token}"
+        with contextlib.closing(connection):
+            connection.request(method, path, json.dumps(body) if body else None, headers)
+            answer = connection.getresponse()
+            return answer.status, answer.read().decode()
+
+    @contextlib.contextmanager
+    def others_held_still(self):
+        """Stop all servers but that of the API, when none of them writes to the database."""
+        everybody = members(self.running.record)
+        api_server = session_of(listeners(everybody)[self.port])
+        # Each server has a session of its own; what it has started does not write by itself.
+        others = [p for p in everybody if p.pid == session_of(p) and p.pid != api_server]
+        # Should this process be killed meanwhile, the end of the pipe is what lets them go on.
+        go_on = 'read -r _; kill -CONT "$@" 2>/dev/null'
+        waker = subprocess.Popen(
+            ["bash", "-c", go_on, "waker", *[str(process.pid) for process in others]],
+            stdin=subprocess.PIPE,
+            start_new_session=True,
+        )
+        try:
+            deadline = time.monotonic() + LOCKED_TIMEOUT
+            while True:
+                for process in others:
+                    send(process, signal.SIGSTOP)
+                if all(map(is_still, others)) and self.database_is_free():
+                    break
+                for process in others:
+                    send(process, signal.SIGCONT)
+                if time.monotonic() > deadline:
+                    raise TimeoutError(f"the database was locked for {LOCKED_TIMEOUT} s")
+                time.sleep(TICK)
+            yield
+        finally:
+            waker.stdin.close()
+            waker.wait()
+
+    def database_is_free(self):
+        """Return whether nobody is writing to the metadata database."""
+        database = sqlite3.connect(
+            self.home / "airflow.db", timeout=FREE_TIME, isolation_level=None
+        )
+        with contextlib.closing(database):
+            try:
+                database.execute("BEGIN IMMEDIATE")
+                database.execute("ROLLBACK")
+            except sqlite3.OperationalError:
+                return False
+        return True
+
+
+def session_of(process):
+    """Return the number of a psutil.Process's session, or None if it has ended."""
+    with contextlib.suppress(ProcessLookupError):
+        return os.getsid(process.pid)
+
+
+def send(process, number):
+    """Send a signal to a psutil.Process; that it has ended meanwhile is no error."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        process.send_signal(number)
+
+
+def is_still(process):
+    """Return whether a psutil.Process that was told to stop has done so; it takes its time."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        deadline = time.monotonic() + STOP_TIME
+        while process.status() not in (psutil.STATUS_STOPPED, psutil.STATUS_ZOMBIE):
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(STOP_TIME / 100)
+    return True
