@@ -140,7 +140,7 @@ BLOCK = re.compile(r"^```(bash|text)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 def readme_steps():
     """Return [(command, what it is expected to print, or None)] of the README's walk-through."""
     readme = (PROJECT / "README.md").read_text()
-    walk = readme[readme.index("## Step by step") : readme.index("## The commands, then and now")]
+    walk = readme[readme.index("## Step by step") : readme.index("## Airflow's web pages")]
     steps = []
     for kind, text in BLOCK.findall(walk):
         if kind == "bash":
