@@ -23,6 +23,8 @@ PYTHON ?=
 DATA_URL ?=
 #: where make ui serves Airflow's web pages: http://127.0.0.1:PORT/
 PORT ?= 8080
+#: 1 shows all that Airflow logs, as it goes
+V ?=
 
 # Strict settings: a misspelt variable is reported, and a failing command stops the recipe.
 MAKEFLAGS += --warn-undefined-variables --no-builtin-rules
@@ -35,7 +37,7 @@ SHELL := bash
 .NOTPARALLEL:
 
 # A $ in a value would be make's to expand, and $(shell ...) would run: values are data.
-VARIABLES := EDITION DATE START END ENV_MANAGER CONDA PYTHON DATA_URL PORT
+VARIABLES := EDITION DATE START END ENV_MANAGER CONDA PYTHON DATA_URL PORT V
 $(foreach name,$(VARIABLES),$(if $(filter command environment,$(firstword $(origin $(name)))),\
     $(if $(findstring $$,$(value $(name))),$(error $(name) has a dollar sign in it))))
 $(if $(filter $(wildcard editions/*/edition.mk),editions/$(EDITION)/edition.mk),,\

@@ -213,7 +213,10 @@ class Backfill:
         print(f"   $ airflow {shlex.join(arguments)}   (log: {shown(log)})")
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("wb") as output:
-            return self.tree.start(["airflow", *arguments], output, **environment), log
+            process = self.tree.start(["airflow", *arguments], output, **environment)
+        if os.environ.get("V"):
+            self.tree.start(["tail", "-n", "+1", "-f", str(log)])
+        return process, log
 
     def start_api_server(self):
         """Start an api-server with the execution API alone, on a free port; return the port."""

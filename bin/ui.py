@@ -215,6 +215,8 @@ class UI:
             process = self.tree.start(
                 command, output, AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE=login
             )
+        if os.environ.get("V"):
+            self.tree.start(["tail", "-n", "+1", "-f", str(log)])
         self.servers[name] = process, log
 
     def wait_until_ready(self):

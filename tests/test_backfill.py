@@ -266,6 +266,17 @@ def test_a_day_before_the_start_date_runs(slow):
     assert progress(outcome.stdout)[-1] == all_succeeded()
 
 
+def test_v_1_shows_what_the_servers_log_and_by_default_only_the_paths_are(slow):
+    quiet = slow.make("backfill", f"DATE={DAY}")
+    verbose = slow.make("backfill", f"DATE={DAY}", "V=1")
+    sign = "Uvicorn running on"
+    assert sign not in quiet.stdout
+    assert "(log: .sandbox/3/airflow/logs/api-server.log)" in quiet.stdout
+    assert sign in verbose.stdout
+    assert progress(verbose.stdout)[-1] == all_succeeded()
+    assert slow.processes() == []
+
+
 def test_a_second_backfill_at_the_same_time_is_refused(finished):
     with (finished.home / "backfill.processes").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
