@@ -176,7 +176,7 @@ def new_checkout(tmp_path_factory, pytestconfig):
 def finished(new_checkout):
     """A Checkout in which `make all` has run; its outcome is in .all, what it did in .watch."""
     checkout = new_checkout()
-    with Watch(checkout.home) as checkout.watch:
+    with Watch() as checkout.watch:
         # The most careless umask that a user can have.
         checkout.all = checkout.run("bash", "-c", "umask 000; make all 2>&1")
     return checkout

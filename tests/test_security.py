@@ -34,7 +34,7 @@ def test_the_watch_sees_a_socket_that_is_open_to_the_network(finished, protocol)
         f"s = socket.socket(type=socket.SOCK_{kind}); s.bind(('0.0.0.0', 0));"
         "s.type == socket.SOCK_STREAM and s.listen(); sys.stdin.read()"
     )
-    with Watch(finished.home) as watch:
+    with Watch() as watch:
         process = subprocess.Popen(
             ["bin/sandbox", "python", "-c", opener],
             cwd=finished.path,

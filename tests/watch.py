@@ -1,4 +1,4 @@
-"""A look over the shoulder of all the processes that work for a checkout."""
+"""A look over the shoulder of all the processes that a test starts."""
 
 import ipaddress
 import os
@@ -7,21 +7,20 @@ import threading
 
 import psutil
 
-GLANCE = 0.05  # seconds between two looks at the processes; what listens does so for longer
+GLANCE = 0.1  # seconds between two looks at the processes; what listens does so for longer
 
 
 class Watch(threading.Thread):
-    """Sees what the processes that work for an AIRFLOW_HOME do, while it is entered.
+    """Sees what this process's children do while it is entered, and theirs, and so on.
 
-    A process belongs to them by its environment, or if its parent or its session's leader does.
+    A child that was left by its parent is still in the session of one of them.
     .listening: {(protocol, address): command line of who listens there}, .commands: all command
     lines.
     """
 
-    def __init__(self, home):
+    def __init__(self):
         super().__init__(daemon=True)
-        self.home = str(home)
-        self.pids = set()
+        self.pids = {os.getpid()}
         self.listening = {}
         self.commands = set()
         self.ended = threading.Event()
@@ -38,14 +37,10 @@ class Watch(threading.Thread):
         while not self.ended.wait(GLANCE):
             for process in psutil.process_iter():
                 try:
-                    if self.is_ours(process):
+                    if {process.ppid(), os.getsid(process.pid)} & self.pids:
                         self.look_at(process)
                 except (psutil.Error, OSError):
                     continue  # it ended meanwhile, or it is somebody else's
-
-    def is_ours(self, process):
-        relatives = {process.pid, process.ppid(), os.getsid(process.pid)}
-        return relatives & self.pids or process.environ().get("AIRFLOW_HOME") == self.home
 
     def look_at(self, process):
         self.pids.add(process.pid)
