@@ -126,10 +126,20 @@ def test_no_secret_is_printed_or_in_a_command_line(finished, configured):
 
 def test_make_config_again_keeps_the_secrets_and_prints_none(configured):
     before = secrets_of(configured)
-    (configured.state / "config.done").unlink()
+    (configured.path / "editions" / configured.edition / "edition.mk").touch()  # as an update does
     outcome = configured.run("bash", "-c", "make config 2>&1")
     assert outcome.returncode == 0, outcome.stdout
+    assert "Set dags_folder" in outcome.stdout
     after = secrets_of(configured)
     assert [name for name in before if before[name] != after.get(name)] == []
     assert held_by(outcome.stdout.encode(), configured) == []
     assert mode(configured.home / "airflow.cfg") == "0o600"
+
+
+def test_secrets_that_are_set_aside_stay_for_their_user_alone(configured):
+    (configured.state / "config.done").unlink()  # as if make config had been cut short
+    outcome = configured.run("bash", "-c", "umask 000; make config 2>&1")
+    assert outcome.returncode == 0, outcome.stdout
+    (aside,) = configured.state.glob("set-aside/*/airflow.cfg")
+    assert mode(aside) == "0o600"
+    assert mode(aside.parent) == mode(aside.parent.parent) == "0o700"
