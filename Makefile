@@ -58,6 +58,8 @@ begin:
 	@bin/claim-checkout
 	@bin/repair-state $(STATE)
 
+### The tutorial, step by step
+
 ## all : everything below, from the environment to the results
 all: env config initdb list-dags list-tasks backfill results
 
@@ -112,6 +114,8 @@ backfill: begin $(STATE)/dags.done
 results: begin $(STATE)/env.done $(if $(wildcard results/$(EDITION)/$(END)/results.csv),,backfill)
 	@bin/step "Show the results" bin/sandbox python bin/show_results.py "results/$$EDITION/$$END"
 
+### After the tutorial
+
 ## report : all about a run on one page, results/EDITION/DATE/report.html
 report: begin $(STATE)/env.done $(if $(wildcard results/$(EDITION)/$(END)/results.csv),,backfill)
 	@bin/step "Write the report" bin/sandbox python bin/make_report.py "results/$$EDITION/$$END"
@@ -125,6 +129,8 @@ ui: begin $(STATE)/dags.done
 stop:
 	@if [ -e $(STATE)/airflow/ui.processes ]; then bin/sandbox bin/ui.py --stop; \
 	else echo "   nothing is being served"; fi
+
+### The proof
 
 ## verify : the tests: the line, the three tasks, the numbers, and the kit itself
 verify:
@@ -150,6 +156,8 @@ $(STATE)/tools.done: tests/tools.txt $(STATE)/env.done
 bench: begin $(STATE)/dags.done
 	@bin/step "Measure" bin/sandbox python bench/bench.py
 
+### Care
+
 ## lock : renew the locked versions of all packages
 lock: begin $(STATE)/env.done
 	@bin/step "Renew the lock" bin/make-lock $(LOCKS) $(LOCK_OPTIONS)
@@ -166,10 +174,17 @@ distclean: begin
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 ## help : this list
+# It is made of the lines that begin with ### (a group), ## (a target) and #: (the variable that is
+# named in the next line), and of the variables' present values.
 help:
-	@awk -F ' : ' '/^## /     { printf "  make %-11s %s\n", substr($$1, 4), $$2 }' $(THIS)
-	@echo; echo "Variables, as in: make backfill START=2026-01-01 END=2026-01-22"; echo
-	@awk '/^#: / { text = substr($$0, 4); getline; printf "  %-16s %s\n", $$1, text }' $(THIS)
+	@awk -F ' : ' ' \
+	    /^### / { printf "%s%s\n", gap, substr($$0, 5); gap = "\n" } \
+	    /^## /  { printf "  make %-15s %s\n", substr($$1, 4), $$2 } \
+	    /^#: /  { meaning = substr($$0, 4); getline; split($$0, word, " "); \
+	              setting = word[1] "=" ENVIRON[word[1]]; \
+	              if (length(setting) > 20) setting = setting sprintf("\n%22s", ""); \
+	              settings = settings sprintf("  %-20s %s\n", setting, meaning) } \
+	    END     { printf "\nVariables and their present values, as in: make backfill START=2026-01-01\n%s", settings }' $(THIS)
 
 .PHONY: begin tools all env config initdb list-dags list-tasks backfill results report
 .PHONY: ui stop verify verify-all bench lock clean distclean help

@@ -47,7 +47,7 @@ def test_the_help_lists_every_target_and_every_variable(checkout):
     phony = set(re.findall(r"[\w-]+", " ".join(re.findall(r"^\.PHONY:(.*)", text, re.MULTILINE))))
     assert phony - {"begin", "tools"} == set(re.findall(r"^  make ([\w-]+)", shown, re.MULTILINE))
     variables = set(re.findall(r"^(\w+) \?=", text, re.MULTILINE))
-    assert variables <= set(re.findall(r"^  (\w+) ", shown, re.MULTILINE))
+    assert variables <= set(re.findall(r"^  (\w+)=", shown, re.MULTILINE))
 
 
 def test_help_works_without_an_environment_and_makes_nothing(new_checkout, tmp_path):
