@@ -61,7 +61,7 @@ begin:
 ### The tutorial, step by step
 
 ## all : everything below, from the environment to the results
-all: env config initdb list-dags list-tasks backfill results
+all: ready env config initdb list-dags list-tasks backfill results
 
 ## env : the environment: a Python from conda or in a venv, and the locked packages
 env: begin $(STATE)/env.done
@@ -158,6 +158,14 @@ bench: begin $(STATE)/dags.done
 
 ### Care
 
+## doctor : all that the kit may need: is it here, and what installs it
+doctor:
+	@bin/doctor
+
+# What `make all` begins with, so that nothing is begun that can't be ended.
+ready:
+	@bin/doctor --quiet
+
 ## lock : renew the locked versions of all packages
 lock: begin $(STATE)/env.done
 	@bin/step "Renew the lock" bin/make-lock $(LOCKS) $(LOCK_OPTIONS)
@@ -186,5 +194,5 @@ help:
 	              settings = settings sprintf("  %-20s %s\n", setting, meaning) } \
 	    END     { printf "\nVariables and their present values, as in: make backfill START=2026-01-01\n%s", settings }' $(THIS)
 
-.PHONY: begin tools all env config initdb list-dags list-tasks backfill results report
-.PHONY: ui stop verify verify-all bench lock clean distclean help
+.PHONY: begin ready tools all env config initdb list-dags list-tasks backfill results report
+.PHONY: ui stop verify verify-all bench doctor lock clean distclean help
