@@ -15,6 +15,7 @@ LIST_TASKS  := airflow list_tasks dag_test
 # A day that has run before is cleared first, or the backfill would find it done.
 CLEAR       := airflow clear --no_confirm dag_test
 BACKFILL    := bin/supervise.py airflow backfill dag_test
+UI          :=
 
 LOCKS        := editions/1.10/requirements editions/1.10/build-constraints
 LOCK_OPTIONS := --python-version 3.7.9 --exclude-newer 2021-04-15 \

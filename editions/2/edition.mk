@@ -15,6 +15,7 @@ LIST_TASKS  := airflow tasks list dag_test
 CLEAR       :=
 # Without the reset, a day that has run before prints "succeeded: 3" and runs nothing.
 BACKFILL    := bin/supervise.py airflow dags backfill dag_test --reset-dagruns --yes
+UI          :=
 
 LOCKS        := editions/2/requirements editions/2/build-constraints
 LOCK_OPTIONS := --python-version 3.10
