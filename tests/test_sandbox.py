@@ -36,6 +36,11 @@ def test_without_an_environment_it_names_the_command_that_makes_one(new_checkout
     assert "make env" in outcome.stderr
 
 
+def test_a_cdpath_in_the_shell_does_not_lead_it_astray(finished):
+    outcome = finished.run("bin/sandbox", "pwd", env={**os.environ, "CDPATH": "."})
+    assert (outcome.returncode, outcome.stdout.strip()) == (0, str(finished.path)), outcome.stderr
+
+
 def test_without_a_command_it_prints_its_help(finished):
     for command in "bin/sandbox", "bin/step":
         outcome = finished.run(command)
