@@ -70,6 +70,14 @@ def test_a_full_disk_is_named_and_with_room_again_the_step_works(small_disk, ste
         assert progress(outcome.stdout)[-1] == all_succeeded()
 
 
+def test_on_a_full_disk_the_database_is_not_taken_for_damaged(small_disk):
+    assert small_disk.make("initdb").returncode == 0
+    small_disk.disk.fill(0)
+    outcome = small_disk.run("bin/repair-state", ".sandbox/3")
+    small_disk.disk.free()
+    assert (outcome.returncode, outcome.stdout) == (0, "")
+
+
 def test_on_a_full_disk_make_clean_makes_room(small_disk):
     assert small_disk.make("config").returncode == 0
     small_disk.disk.fill(0)
