@@ -15,6 +15,7 @@ To stay of use to Airflow 1.10, this module keeps to Python 3.7.
 
 import fcntl
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -56,7 +57,8 @@ def members(record):
 def end(record):
     """Kill the tree of the record file; return how many processes that took.
 
-    Raises TimeoutError if some are still there after PATIENCE seconds.
+    What they had in their folder for temporary files goes, too. Raises TimeoutError if some are
+    still there after PATIENCE seconds.
     """
     killed = set()
     deadline = time.monotonic() + PATIENCE
@@ -73,8 +75,14 @@ def end(record):
             killed.add(process.pid)
         psutil.wait_procs(alive, timeout=1)
         alive = members(record)
+    shutil.rmtree(str(temporary(record)), ignore_errors=True)
     record.write_text("")
     return len(killed)
+
+
+def temporary(record):
+    """Return the folder for the temporary files of a tree, some of which hold secrets."""
+    return record.with_suffix(".tmp")
 
 
 class ProcessTree:
@@ -130,13 +138,19 @@ class ProcessTree:
         environment: variables on top of this process's.
         """
         self._started = True
+        temporary(self.record).mkdir(mode=0o700, exist_ok=True)
         process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT if output else None,
             start_new_session=True,
-            env={**os.environ, **environment, MARK: str(self.record)},
+            env={
+                **os.environ,
+                "TMPDIR": str(temporary(self.record)),
+                **environment,
+                MARK: str(self.record),
+            },
         )
         with self.record.open("a") as record:
             record.write(f"{process.pid} {psutil.Process(process.pid).create_time()}\n")

@@ -3,12 +3,17 @@
 import os
 import re
 import shutil
+import signal
 import subprocess
 from pathlib import Path
 
 import psutil
 import pytest
 from watch import Watch
+
+# Under nohup, as in many a CI, SIGHUP is ignored by everything that is started; here it is a fault
+# like any other.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 PROJECT = Path(__file__).resolve().parent.parent
 AWKWARD = "air flow & 100% ö"  # blanks, shell and config metacharacters, a letter beyond ASCII
