@@ -131,17 +131,18 @@ class ProcessTree:
             end(self.record)
             self._started = False
 
-    def start(self, command, output=None, **environment):
+    def start(self, command, output=None, stdin=subprocess.DEVNULL, **environment):
         """Start a command in a session of its own; return its subprocess.Popen.
 
         output: a file, opened for writing, for all that it prints; None to print it here.
+        stdin: what subprocess.Popen takes for it.
         environment: variables on top of this process's.
         """
         self._started = True
         temporary(self.record).mkdir(mode=0o700, exist_ok=True)
         process = subprocess.Popen(
             command,
-            stdin=subprocess.DEVNULL,
+            stdin=stdin,
             stdout=output,
             stderr=subprocess.STDOUT if output else None,
             start_new_session=True,
