@@ -92,6 +92,17 @@ class MetadataDB:
         )
         return failed.rowcount
 
+    def has_web_user(self, name):
+        """Airflow 1.10 and 2: return whether their web pages know a user of this name."""
+        query = "SELECT 1 FROM ab_user WHERE username = ?"
+        return self._db.execute(query, [name]).fetchone() is not None
+
+    def remove_web_user(self, name):
+        """Airflow 1.10 and 2: remove a user of their web pages, if there is one of this name."""
+        user = "(SELECT id FROM ab_user WHERE username = ?)"
+        self._db.execute(f"DELETE FROM ab_user_role WHERE user_id IN {user}", [name])
+        self._db.execute("DELETE FROM ab_user WHERE username = ?", [name])
+
     def runs(self, backfill_id):
         """Return the DAG runs of a backfill, in its order, as a list of Run."""
         tasks = {}

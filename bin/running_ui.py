@@ -18,7 +18,7 @@ import time
 
 import psutil
 from process_tree import members
-from ui import HOST, USER, Running, listeners, password_of
+from ui import HOST, USER, Running, listeners, read_password
 
 TIMEOUT = 120  # seconds that the API gets to answer; to create a year of DAG runs takes it some 20
 LOCKED_TIMEOUT = 30  # seconds to try again for, while the database is locked
@@ -107,7 +107,7 @@ class RunningUI:
         but: a status that is as good as success. Raises Refused.
         """
         if self.token is None:
-            login = {"username": USER, "password": password_of(self.home / "login.json")}
+            login = {"username": USER, "password": read_password(self.home / "login.json")}
             self.token = json.loads(self.request("POST", "/auth/token", login)[1])["access_token"]
         deadline = time.monotonic() + LOCKED_TIMEOUT
         while True:

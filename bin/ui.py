@@ -11,8 +11,9 @@ answers and knows of a sign of life from every server since its start; then thei
 login are printed. Their output is in $AIRFLOW_HOME/logs. Should one end by itself, so do all.
 --tell FD also writes the address to that file descriptor, for whoever wants to open it.
 
-The login's password is in $AIRFLOW_HOME/login.json, which only you can read, and is made at the
-first start. It is printed on a terminal alone.
+--new-user COMMAND makes the user admin in an Airflow that keeps its users in the database; it has
+to ask for the password twice, as Airflow's own do. The password is in $AIRFLOW_HOME/login.json,
+which only you can read, and is made at the first start. It is printed on a terminal alone.
 
 Exit codes: 0 ended as asked (or, with --stop, nothing was running), 1 it could not run or a server
 ended by itself, 2 wrong usage.
@@ -29,19 +30,21 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from datetime import datetime, timezone
 from itertools import groupby
 from pathlib import Path
 
 import psutil
+from metadata_db import MetadataDB
 from process_tree import ProcessTree
 
 HOST = "127.0.0.1"
 USER = "admin"  # the one user that Airflow 3 has if nobody configures others
 PASSWORD_BYTES = 12  # 96 bits, 16 letters: nobody guesses it, and it can still be typed
 TICK = 0.2  # seconds between two looks at servers that get ready; a look takes some 10 ms
-START_TIMEOUT = 180  # seconds to get ready: some 15 on a laptop, far more on a Pi
+START_TIMEOUT = 300  # seconds to get ready: some 15 on a laptop, far more on a Pi
 STOP_TIMEOUT = 30  # seconds that --stop waits for the end; it takes one or two
 LOG_TAIL = 15  # lines shown of a dead server's log
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -145,19 +148,22 @@ def refuse_taken(port):
     )
 
 
-def password_of(file):
-    """Return the password in a login file, which is made if there is none or it can't be read."""
+def read_password(file):
+    """Return the password in a login file, or None if there is no such file or it is broken."""
     try:
-        password = str(json.loads(file.read_text())[USER])
-        if not password:
-            raise ValueError
+        file.chmod(0o600)
+        return str(json.loads(file.read_text())[USER]) or None
     except (OSError, ValueError, KeyError, TypeError):
-        password = secrets.token_urlsafe(PASSWORD_BYTES)
-        with contextlib.suppress(FileNotFoundError):
-            file.unlink()
-        file.touch(mode=0o600)
-        file.write_text(json.dumps({USER: password}) + "\n")
-    file.chmod(0o600)
+        return None
+
+
+def new_password(file):
+    """Make a login file with a new password; return that."""
+    password = secrets.token_urlsafe(PASSWORD_BYTES)
+    with contextlib.suppress(FileNotFoundError):
+        file.unlink()
+    file.touch(mode=0o600)
+    file.write_text(json.dumps({USER: password}) + "\n")
     return password
 
 
@@ -165,11 +171,12 @@ class UI:
     """The servers of the web pages, from their start to their end.
 
     commands: a list of words for each server, that of the pages first. port: of the pages. health:
-    the paths there that answer when all is well. home: AIRFLOW_HOME, with a migrated database.
+    the paths there that answer when all is well. new_user: a command, or None. home: AIRFLOW_HOME,
+    with a migrated database.
     """
 
-    def __init__(self, commands, port, health, home):
-        self.port, self.health, self.home = port, health, home
+    def __init__(self, commands, port, health, new_user, home):
+        self.port, self.health, self.new_user, self.home = port, health, new_user, home
         self.commands = commands
         self.servers = {}  # {name: (Popen, log file)}
         self.running = Running(home)
@@ -186,7 +193,7 @@ class UI:
                 refuse_taken(self.port)
                 self.running.write(self.port)
                 self.remove_pid_files()
-                password = password_of(self.home / "login.json")
+                password = self.prepare_login()
                 for command in self.commands:
                     self.start(command)
                 self.wait_until_ready()
@@ -203,6 +210,32 @@ class UI:
         """Airflow 1 and 2 would take a new process with an old number for a running server."""
         for file in self.home.glob("airflow-*.pid"):
             file.unlink()
+
+    def prepare_login(self):
+        """See to it that the password of the login file is the user's; return it."""
+        file = self.home / "login.json"
+        password = read_password(file)
+        if self.new_user is None:
+            return password or new_password(file)
+        database = MetadataDB(self.home / "airflow.db")
+        if password is None:
+            # In this order: should it be cut short, what the file has is the user's, or there is
+            # no user yet.
+            database.remove_web_user(USER)
+            password = new_password(file)
+        if not database.has_web_user(USER):
+            log = self.home / "logs" / "new-user.log"
+            print(f"   $ {self.new_user}   (log: {shown(log)})")
+            log.parent.mkdir(parents=True, exist_ok=True)
+            with log.open("wb") as output:
+                # Without a terminal it asks its standard input: no other user can see it there, as
+                # they could among the words of a command.
+                command = shlex.split(self.new_user)
+                process = self.tree.start(command, output, stdin=subprocess.PIPE)
+            process.communicate(f"{password}\n{password}\n".encode())
+            if not database.has_web_user(USER):
+                raise CannotServe(f"the user {USER} could not be made; see {shown(log)}")
+        return password
 
     def start(self, command):
         """Start a server, named like the command's second word: airflow api-server."""
@@ -225,27 +258,41 @@ class UI:
         began = time.monotonic()
         now = datetime.now(timezone.utc).isoformat()
         waiting = list(self.servers)
+        # In the background, as the first answer can take many seconds.
+        self.answer = {}
+        threading.Thread(target=self.keep_asking, daemon=True).start()
         while waiting:
             seconds = int(time.monotonic() - began)
             if erase:
                 print(f"{erase}   starting: {', '.join(waiting)} ({seconds} s)", end="", flush=True)
             self.check()
-            health = self.ask()
-            for name in [name for name in waiting if is_ready(name, health, now)]:
+            for name in [name for name in waiting if is_ready(name, self.answer, now)]:
                 waiting.remove(name)
                 print(f"{erase}   {name} is ready after {seconds} s")
-            if seconds > START_TIMEOUT:
+            if waiting and seconds > START_TIMEOUT:
                 raise CannotServe(
                     f"waited {START_TIMEOUT} s for: {', '.join(waiting)};"
                     f" the logs are in {shown(self.home / 'logs')}"
                 )
             time.sleep(TICK)
+        self.answer = None
+
+    def keep_asking(self):
+        """Keep self.answer up to date, until it is set to None."""
+        while self.answer is not None:
+            answer = self.ask()
+            if self.answer is not None:
+                self.answer = answer
+            time.sleep(TICK)
 
     def ask(self):
         """Return all that the health addresses answer, as one dict; {} if not all of them do."""
         page_server, _ = next(iter(self.servers.values()))
-        ours = [psutil.Process(page_server.pid)]
-        ours += ours[0].children(recursive=True)
+        try:
+            ours = [psutil.Process(page_server.pid)]
+            ours += ours[0].children(recursive=True)
+        except psutil.NoSuchProcess:
+            return {}
         if self.port not in listeners(ours):  # who answers there now is somebody else
             return {}
         health = {}
@@ -326,6 +373,7 @@ def parse(arguments):
     )
     parser.add_argument("--port", type=int)
     parser.add_argument("--health", action="append", metavar="PATH")
+    parser.add_argument("--new-user", metavar="COMMAND")
     parser.add_argument("--tell", type=int, metavar="FD")
     parser.add_argument("--stop", action="store_true")
     parser.add_argument("servers", nargs=argparse.REMAINDER, metavar="COMMAND , COMMAND")
@@ -363,7 +411,7 @@ def main(arguments=None):
         if args.stop:
             stop(home)
         else:
-            UI(args.servers, args.port, args.health, home).serve(ready)
+            UI(args.servers, args.port, args.health, args.new_user, home).serve(ready)
     except BlockingIOError:
         found = Running(home).read()
         where = "at " + url(found[1]) if found else "here"

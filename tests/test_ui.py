@@ -41,6 +41,7 @@ class Served:
         self.make = subprocess.Popen(
             ["make", "ui", f"PORT={self.port}"],
             cwd=checkout.path,
+            env={**os.environ, "EDITION": checkout.edition},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -83,6 +84,10 @@ class Served:
     def log_in(self, password):
         """Return (status, text) of the answer to an attempt to log in."""
         return self.request("POST", "/auth/token", username="admin", password=password)
+
+
+def password_of(served):
+    return json.loads((served.checkout.home / "login.json").read_text())["admin"]
 
 
 def alive(processes):
@@ -187,7 +192,7 @@ def test_without_a_login_no_part_of_the_api_answers_but_health_and_version(serve
 def test_only_the_password_of_the_file_logs_in(served):
     file = served.checkout.home / "login.json"
     assert file.stat().st_mode & 0o777 == 0o600
-    password = json.loads(file.read_text())["admin"]
+    password = password_of(served)
     for wrong in "admin", "", password[:-1]:
         status, text = served.log_in(wrong)
         assert status == (401 if wrong else 400), text
@@ -232,8 +237,7 @@ def test_what_it_stands_on_is_not_taken_away_from_under_it(served, target, touch
 
 def token(served):
     """Return what the API takes for a login."""
-    password = json.loads((served.checkout.home / "login.json").read_text())["admin"]
-    return json.loads(served.log_in(password)[1])["access_token"]
+    return json.loads(served.log_in(password_of(served))[1])["access_token"]
 
 
 def ask(served, path):
@@ -458,14 +462,16 @@ def test_make_stop_without_anything_to_stop_says_so(new_checkout, checkout):
     assert (fresh.returncode, fresh.stdout, fresh.stderr) == (0, "   nothing is being served\n", "")
 
 
-def test_a_login_that_others_could_read_or_that_is_broken_is_mended(checkout):
+def test_a_login_that_others_could_read_is_mended_and_a_broken_one_is_made_anew(checkout):
     file = checkout.home / "login.json"
-    script = f"from pathlib import Path; import ui; print(ui.password_of(Path({str(file)!r})))"
-    command = ["bin/sandbox", "python", "-c", f"import sys; sys.path[:0] = ['bin']; {script}"]
+    script = (
+        f"import sys; sys.path[:0] = ['bin']; import ui; from pathlib import Path;"
+        f"file = Path({str(file)!r}); print(ui.read_password(file) or ui.new_password(file))"
+    )
     for text in '{"admin": "kept"}', "{", '["admin"]', '{"admin": ""}':
         file.write_text(text)
         file.chmod(0o644)
-        password = checkout.run(*command).stdout.strip()
+        password = checkout.run("bin/sandbox", "python", "-c", script).stdout.strip()
         assert (password == "kept") == ("kept" in text)
         assert len(password) == 16 or password == "kept"
         assert file.stat().st_mode & 0o777 == 0o600

@@ -15,7 +15,12 @@ LIST_TASKS  := airflow list_tasks dag_test
 # A day that has run before is cleared first, or the backfill would find it done.
 CLEAR       := airflow clear --no_confirm dag_test
 BACKFILL    := bin/supervise.py airflow backfill dag_test
-UI          :=
+# Without rbac, these pages let everybody in.
+UI := AIRFLOW__WEBSERVER__RBAC=True AIRFLOW__WEBSERVER__BASE_URL=http://127.0.0.1:$$PORT \
+      bin/ui.py --tell 9 --port $$PORT --health /health \
+      --new-user "airflow create_user --username admin --role Admin --firstname Sandbox \
+      --lastname Admin --email admin@localhost" \
+      airflow webserver --hostname 127.0.0.1 --port $$PORT --workers 1 , airflow scheduler
 
 LOCKS        := editions/1.10/requirements editions/1.10/build-constraints
 LOCK_OPTIONS := --python-version 3.7.9 --exclude-newer 2021-04-15 \
@@ -24,8 +29,9 @@ LOCK_OPTIONS := --python-version 3.7.9 --exclude-newer 2021-04-15 \
                 --exclude-newer-package typing-extensions=2023-12-31
 
 # The other tests are of the kit, not of an edition; edition 3 has them run.
-TESTS := tests/test_end_to_end.py tests/test_security.py
+TESTS := tests/test_end_to_end.py tests/test_security.py tests/test_old_ui.py
 
-SECRETS  :=
+# What signs the cookie of who is logged in; everybody knows the one that it comes with.
+SECRETS  := webserver.secret_key
 SETTINGS := core.load_examples=False \
             webserver.web_server_host=127.0.0.1

@@ -15,15 +15,20 @@ LIST_TASKS  := airflow tasks list dag_test
 CLEAR       :=
 # Without the reset, a day that has run before prints "succeeded: 3" and runs nothing.
 BACKFILL    := bin/supervise.py airflow dags backfill dag_test --reset-dagruns --yes
-UI          :=
+UI := AIRFLOW__WEBSERVER__BASE_URL=http://127.0.0.1:$$PORT bin/ui.py --tell 9 \
+      --port $$PORT --health /health --new-user "airflow users create --username admin \
+      --role Admin --firstname Sandbox --lastname Admin --email admin@localhost" \
+      airflow webserver --hostname 127.0.0.1 --port $$PORT --workers 1 , \
+      airflow scheduler --skip-serve-logs
 
 LOCKS        := editions/2/requirements editions/2/build-constraints
 LOCK_OPTIONS := --python-version 3.10
 
 # The other tests are of the kit, not of an edition; edition 3 has them run.
-TESTS := tests/test_end_to_end.py tests/test_security.py
+TESTS := tests/test_end_to_end.py tests/test_security.py tests/test_old_ui.py
 
-SECRETS  :=
+# What signs the cookie of who is logged in.
+SECRETS  := webserver.secret_key
 SETTINGS := core.load_examples=False \
             metrics.timer_unit_consistency=True \
             webserver.web_server_host=127.0.0.1
