@@ -152,6 +152,10 @@ $(STATE)/tools.done: tests/tools.txt $(STATE)/env.done
 	    bin/step "Make the environment of the test tools" bin/make-env $(STATE)/tools tests/tools.txt
 	@touch $@
 
+## screenshots : renew the README's pictures of the web pages, in docs/
+screenshots: tools
+	@bin/step "Take pictures" bin/sandbox python -m pytest tests/test_browser.py --screenshots docs
+
 ## bench : how fast it is, against the same steps typed by hand
 bench: begin $(STATE)/dags.done
 	@bin/step "Measure" bin/sandbox python bench/bench.py
@@ -195,4 +199,4 @@ help:
 	    END     { printf "\nVariables and their present values, as in: make backfill START=2026-01-01\n%s", settings }' $(THIS)
 
 .PHONY: begin ready tools all env config initdb list-dags list-tasks backfill results report
-.PHONY: ui stop verify verify-all bench doctor lock clean distclean help
+.PHONY: ui stop verify verify-all screenshots bench doctor lock clean distclean help
