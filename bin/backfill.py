@@ -7,9 +7,10 @@ Example: bin/sandbox bin/backfill.py dag_test -s 2026-11-23 -e 2026-11-23
 Airflow 3's `airflow backfill create` only writes down what is to run. Something has to run it:
 a scheduler, which decides and starts the tasks, and an api-server, which the tasks report to.
 This command starts both for the time of one backfill, creates the backfill, prints a progress
-line each time a task changes its state, and ends all that it started. Dates that have run before
-run again, for real. The commands that it runs are printed as it goes, their output is in
-$AIRFLOW_HOME/logs. While `make ui` runs, its servers are used instead, and left running.
+line each time a task changes its state, and ends all that it started. On a terminal, a range of
+dates has a progress bar instead, and the line at its end. Dates that have run before run again,
+for real. The commands that it runs are printed as it goes, their output is in $AIRFLOW_HOME/logs.
+While `make ui` runs, its servers are used instead, and left running.
 
 Exit codes: 0 every task succeeded, 1 not all did, or the backfill could not run, 2 wrong usage,
 128 + n interrupted by signal n (Ctrl-C: 130); an interrupted backfill is marked as failed.
@@ -35,6 +36,7 @@ import psutil
 from metadata_db import MetadataDB
 from process_tree import ProcessTree
 from running_ui import Refused, RunningUI
+from tqdm import tqdm
 
 HOST = "127.0.0.1"
 TICK = 0.1  # seconds between two looks at the metadata database; a look takes 0.2 ms
@@ -81,6 +83,32 @@ def progress_line(runs):
         f" | running: {count(RUNNING)} | failed: {count(FAILED)} | skipped: {count(SKIPPED)}"
         f" | deadlocked: {deadlocked} | not ready: {states[None]}"
     )
+
+
+def progress_bar(runs):
+    """Return a tqdm for the tasks of these runs, which shows itself for a range on a terminal."""
+    no_bar = len(runs) == 1 or os.environ.get("V")  # the servers' logs would run through it
+    return tqdm(
+        total=sum(len(run.tasks) for run in runs),
+        disable=True if no_bar else None,  # None: where there is no terminal
+        desc=f"0 of {len(runs)} DAG runs",
+        unit=" tasks",
+        bar_format="   {desc} |{bar}| {percentage:.0f}%, {rate_noinv_fmt}, {remaining} left",
+        smoothing=0,  # the mean rate: tasks end in bursts
+        leave=False,
+        file=sys.stdout,
+        dynamic_ncols=True,
+    )
+
+
+def advance(bar, runs):
+    """Bring a progress_bar up to date."""
+    states = [state for run in runs for state, _ in run.tasks.values()]
+    failed = sum(map(FAILED.__contains__, states))
+    bar.n = len(states) - sum(state in WAITING | RUNNING for state in states)
+    done = f"{sum(map(finished, runs))} of {len(runs)} DAG runs"
+    bar.set_description_str(f"{done}, failed tasks: {failed}" if failed else done, refresh=False)
+    bar.refresh()
 
 
 def finished(run):
@@ -276,16 +304,25 @@ class Backfill:
     def watch(self):
         """Print the progress line whenever it changes; return the runs when all have finished."""
         line, workers = None, set()
-        for look in itertools.count():
-            self.check()
-            if look % 10 == 0:
-                self.check_workers(workers)
-            runs = self.database.runs(self.backfill_id)
-            if line != (line := progress_line(runs)):
-                print(line)
-            if all(map(finished, runs)):
-                return runs
-            time.sleep(TICK)
+        with progress_bar(self.database.runs(self.backfill_id)) as bar:
+            print_lines = bar.disable
+            for look in itertools.count():
+                self.check()
+                if look % 10 == 0:
+                    self.check_workers(workers)
+                runs = self.database.runs(self.backfill_id)
+                ended = all(map(finished, runs))
+                changed = line != (line := progress_line(runs))
+                if print_lines and changed:
+                    print(line)
+                if changed or look % 10 == 0:
+                    advance(bar, runs)
+                if ended:
+                    break
+                time.sleep(TICK)
+        if not print_lines:
+            print(line)
+        return runs
 
     def stop_scheduler(self):
         """Let the last task's process close its log, which it does after its last report.
@@ -300,14 +337,23 @@ class Backfill:
 
     def wait(self, condition, what, timeout=START_TIMEOUT):
         """Wait until condition() is true; raises TimeoutError after timeout seconds."""
-        deadline = time.monotonic() + timeout
-        while not condition():
-            self.check()
-            if time.monotonic() > deadline:
-                raise TimeoutError(
-                    f"waited {timeout} s for {what}; its log is in {shown(self.logs)}"
-                )
-            time.sleep(TICK)
+        began, told = time.monotonic(), 0
+        erase = "\r\033[K" if sys.stdout.isatty() else ""  # a terminal forgets its last line
+        try:
+            while not condition():
+                self.check()
+                seconds = int(time.monotonic() - began)
+                if seconds > timeout:
+                    raise TimeoutError(
+                        f"waited {timeout} s for {what}; its log is in {shown(self.logs)}"
+                    )
+                if erase and seconds > told:
+                    print(f"{erase}   waiting for {what} ({seconds} s)", end="", flush=True)
+                    told = seconds
+                time.sleep(TICK)
+        finally:
+            if told:
+                print(erase, end="", flush=True)
 
     def check(self):
         """Raise CannotRun if a server has died."""

@@ -1,10 +1,15 @@
 """What the tests share: a checkout of their own, in a place that is as awkward as a user's."""
 
+import contextlib
+import fcntl
 import os
+import pty
 import re
 import shutil
 import signal
+import struct
 import subprocess
+import termios
 from pathlib import Path
 
 import psutil
@@ -80,6 +85,26 @@ class Checkout:
             except psutil.Error:
                 continue
         return found
+
+
+def on_terminal(command, cwd, columns=80, **variables):
+    """Run a command on a terminal of so many columns; return (exit code, all that was sent to it).
+
+    variables: environment variables, on top of this process's.
+    """
+    ours, its = pty.openpty()
+    fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("4H", 24, columns, 0, 0))
+    environment = {**os.environ, "TERM": "xterm", **variables}
+    process = subprocess.Popen(
+        command, cwd=cwd, env=environment, stdin=its, stdout=its, stderr=its, start_new_session=True
+    )
+    os.close(its)
+    sent = b""
+    with contextlib.suppress(OSError):  # Linux's way to say that nobody has it open any more
+        while some := os.read(ours, 65536):
+            sent += some
+    os.close(ours)
+    return process.wait(), sent.decode()
 
 
 class Mounts:

@@ -1,0 +1,72 @@
+"""What somebody at a terminal sees while they wait; elsewhere there is the plain line."""
+
+import re
+
+import pytest
+from conftest import on_terminal
+from test_backfill import break_task
+from test_end_to_end import all_succeeded, progress
+
+BAR = re.compile(r"(\d) of (\d) DAG runs[^|]*\|[^|]*\| +(\d+)%, +\S+ tasks/s, \S+ left")
+
+
+@pytest.fixture(scope="module")
+def checkout(new_checkout):
+    """A checkout, ready to run, whose last task fails on one day."""
+    checkout = new_checkout()
+    break_task(checkout, "print_results", "test {{ ds }} != 2024-03-02 || exit 7; echo")
+    outcome = checkout.make("list-dags")
+    assert outcome.returncode == 0, outcome.stdout + outcome.stderr
+    return checkout
+
+
+def lines(sent):
+    """Return the lines that are left to be read, each as it was at last."""
+    left = [line.rstrip("\r").rpartition("\r")[2] for line in sent.split("\n")]
+    return [re.sub(r"\x1b\[[0-9;]*[mK]", "", line).rstrip() for line in left]
+
+
+def test_a_range_has_a_bar_with_rate_and_time_left_and_the_line_at_its_end(checkout):
+    code, sent = on_terminal(
+        ["make", "backfill", "START=2024-03-03", "END=2024-03-04"], checkout.path
+    )
+    assert code == 0, sent
+    bars = [tuple(map(int, found)) for found in BAR.findall(sent)]
+    assert bars[0] == (0, 2, 0)
+    assert bars[-1] == (2, 2, 100)
+    shares = [share for _, _, share in bars]
+    assert shares == sorted(shares)
+    assert len(set(shares)) > 3
+    left = lines(sent)
+    assert progress("\n".join(left)) == [all_succeeded(2)]
+    assert re.search(r"waiting for \S.* \(\d+ s\)", sent)
+    assert not [line for line in left if "waiting for" in line or "tasks/s" in line]
+    assert max(len(line) for line in sent.replace("\r", "\n").split("\n") if "left" in line) < 80
+
+
+def test_a_failure_in_a_range_is_counted_in_the_bar_and_shown_after_it(checkout):
+    code, sent = on_terminal(
+        ["make", "backfill", "START=2024-03-01", "END=2024-03-02"], checkout.path
+    )
+    assert code == 2
+    assert "2 of 2 DAG runs, failed tasks: 1" in sent
+    left = lines(sent)
+    assert "backfill: task print_results of 2024-03-02 failed;" in " ".join(left)
+    assert not [line for line in left if "tasks/s" in line]
+
+
+def test_a_single_day_has_the_line_at_each_change_and_no_bar(checkout):
+    code, sent = on_terminal(["make", "backfill", "DATE=2024-03-03"], checkout.path)
+    assert code == 0, sent
+    assert len(progress("\n".join(lines(sent)))) > 3
+    assert not BAR.search(sent)
+
+
+def test_the_seconds_of_a_silent_airflow_command_are_counted_and_then_covered(checkout):
+    sleep = checkout.path / "bin/sandbox"
+    command = ["bin/step", "Think", "bin/sandbox", "airflow", "version"]
+    sleep.write_text("#!/bin/sh\nsleep 4; echo thought\n")
+    code, sent = on_terminal(command, checkout.path)
+    assert code == 0
+    assert re.search(r"   [23] s\r", sent)
+    assert lines(sent)[-3:] == ["thought", "   done in 4 s", ""]
