@@ -22,7 +22,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from conftest import SmallDisk
+from conftest import SmallDisk, on_terminal
 
 MB = 1024**2
 PROJECT = Path(__file__).resolve().parent.parent
@@ -221,6 +221,17 @@ def test_a_given_python_makes_a_venv_offline_from_a_hostile_shell_at_a_path_with
     assert f"venv by {sys.executable} (PYTHON={sys.executable} is given)" in run.stdout
     closing = f"make-env: Python {sys.version.split()[0]} by venv, "
     assert run.stdout.splitlines()[-1].startswith(closing)
+
+
+def test_on_a_terminal_it_shows_that_something_happens_and_no_list_of_packages(checkout, wheels):
+    variables = environment(checkout, wheels, PYTHON=sys.executable)
+    command = ["env", "-i", *(f"{name}={value}" for name, value in variables.items())]
+    code, sent = on_terminal([*command, "bin/make-env", ".sandbox/3/env", "lock.txt"], checkout)
+    assert code == 0, sent
+    assert re.search(r"\d+ MB on disk, \d+ s\r", sent)
+    assert len(sent.splitlines()) < 20, sent
+    assert sent.splitlines()[-1].startswith("make-env: Python")
+    assert "Terminated" not in sent
 
 
 def test_auto_takes_a_venv_when_the_client_fails_and_pips_mirror_serves_uv_too(checkout, wheels):
