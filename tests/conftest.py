@@ -171,22 +171,6 @@ class SmallDisk(Mounts):
         self.fill(self.room)
 
 
-BLOCK = re.compile(r"^```(bash|text)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-
-
-def readme_steps():
-    """Return [(command, what it is expected to print, or None)] of the README's walk-through."""
-    readme = (PROJECT / "README.md").read_text()
-    walk = readme[readme.index("## Step by step") : readme.index("## Airflow's web pages")]
-    steps = []
-    for kind, text in BLOCK.findall(walk):
-        if kind == "bash":
-            steps += [(line, None) for line in text.splitlines()]
-        else:
-            steps[-1] = (steps[-1][0], text)
-    return steps
-
-
 @pytest.fixture(scope="session", autouse=True)
 def environment(pytestconfig):
     """The environment of the edition, which make verify makes; skips where it has no Python."""
@@ -216,14 +200,4 @@ def finished(new_checkout):
     with Watch() as checkout.watch:
         # The most careless umask that a user can have.
         checkout.all = checkout.run("bash", "-c", "umask 000; make all 2>&1")
-    return checkout
-
-
-@pytest.fixture(scope="session")
-def walked(new_checkout):
-    """A Checkout in which the README was followed step by step; the outcomes are in .outcomes."""
-    checkout = new_checkout()
-    checkout.outcomes = {
-        command: checkout.run("bash", "-c", f"{command} 2>&1") for command, _ in readme_steps()
-    }
     return checkout

@@ -13,9 +13,7 @@ import pytest
 from conftest import PROJECT
 from test_ui import READY, Served, password_of
 
-PATIENCE = (
-    90  # seconds that a page gets to show something; one or two on a machine with nothing to do
-)
+PATIENCE = 90  # seconds that a page gets to show something; one or two on an idle machine
 # A browser that makes no request but ours, and no guess at what we might want.
 FLAGS = """
     --headless=new --disable-gpu --disable-quic --no-first-run --disable-background-networking
@@ -96,7 +94,8 @@ class Browser:
         if self.pictures:
             from PIL import Image
 
-            self.driver.execute_script(REPLACE, str(self.checkout), HOME)
+            for path in self.checkout, PROJECT:  # whose environment it uses
+                self.driver.execute_script(REPLACE, str(path), HOME)
             picture = Image.open(io.BytesIO(self.driver.get_screenshot_as_png())).convert("RGB")
             file = Path(self.pictures, f"{name}.png")
             picture = picture.quantize(method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
