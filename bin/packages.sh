@@ -37,8 +37,9 @@ package() {
     brew:conda) echo micromamba ;;
     *:another-Python | *:conda) ;;
     dnf:g++) echo gcc-c++ ;;
-    apt:chromium) if grep -q '^ID=ubuntu' /etc/os-release 2>/dev/null; then echo chromium-browser; else echo chromium; fi ;;
-    brew:chromium) echo google-chrome ;;
+    apt:chromium) if grep -q '^ID=ubuntu' /etc/os-release 2>/dev/null; then echo chromium-browser chromium-chromedriver; else echo chromium chromium-driver; fi ;;
+    dnf:chromium) echo chromium chromedriver ;;
+    brew:chromium) echo google-chrome chromedriver ;;
     *) echo "$1" ;;
     esac
 }

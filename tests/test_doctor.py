@@ -47,6 +47,7 @@ class Machine:
         self.add("conda", "echo conda 25.1.0")
         (folder / "certificates").write_text("all of them")
         self.add("chromium", "echo Chromium 140.0.7339.80 snap")
+        self.add("chromedriver", "echo ChromeDriver 140.0.7339.80")
         self.system("apt", "Linux x86_64")
 
     def add(self, name, text):
@@ -228,6 +229,13 @@ def test_an_optional_tool_that_is_missing_is_listed_and_no_failure(machine):
     assert row(run, "chromium")[2].startswith(f"{SUDO}apt install chromium")
     assert run.stdout.endswith("\n\nAll that is required is here.\n")
     assert (machine.quiet().returncode, machine.quiet().stderr) == (0, "")
+
+
+def test_a_browser_without_its_driver_is_not_enough_for_the_tests(machine):
+    machine.hide("chromedriver")
+    state, need, where = row(machine.doctor(), "chromium")
+    assert (state, need) == ("missing", "optional")
+    assert where.endswith("(chromium is here, chromedriver is not)")
 
 
 @pytest.mark.parametrize(
