@@ -62,11 +62,14 @@ def test_a_single_day_has_the_line_at_each_change_and_no_bar(checkout):
     assert not BAR.search(sent)
 
 
-def test_the_seconds_of_a_silent_airflow_command_are_counted_and_then_covered(checkout):
-    sleep = checkout.path / "bin/sandbox"
-    command = ["bin/step", "Think", "bin/sandbox", "airflow", "version"]
-    sleep.write_text("#!/bin/sh\nsleep 4; echo thought\n")
-    code, sent = on_terminal(command, checkout.path)
+@pytest.mark.parametrize("command", ["airflow version", "bin/supervise.py airflow backfill"])
+def test_the_seconds_of_a_silent_airflow_command_are_counted_and_then_covered(
+    new_checkout, command
+):
+    checkout = new_checkout()
+    (checkout.path / "bin/sandbox").write_text("#!/bin/sh\nsleep 4; echo thought\n")
+    words = ["bin/step", "Think", "bin/sandbox", *command.split()]
+    code, sent = on_terminal(words, checkout.path)
     assert code == 0
     assert re.search(r"   [23] s\r", sent)
     assert lines(sent)[-3:] == ["thought", "   done in 4 s", ""]
