@@ -40,6 +40,10 @@ SHELL := bash
 VARIABLES := EDITION DATE START END ENV_MANAGER CONDA PYTHON DATA_URL PORT V
 $(foreach name,$(VARIABLES),$(if $(filter command environment,$(firstword $(origin $(name)))),\
     $(if $(findstring $$,$(value $(name))),$(error $(name) has a dollar sign in it))))
+# make takes any name, so a misspelt one (date=, EDTION=) would do nothing, and say nothing.
+$(foreach name,$(filter-out $(VARIABLES) SHELL,$(.VARIABLES)),$(if $(filter command,$(firstword \
+    $(origin $(name)))),$(error there is no variable $(name); make help lists them)))
+# What differs from one Airflow to the next: its own commands, which the steps below run by name.
 $(if $(filter $(wildcard editions/*/edition.mk),editions/$(EDITION)/edition.mk),,\
     $(error EDITION=$(EDITION) is not an edition; these are: $(notdir $(wildcard editions/*))))
 include editions/$(EDITION)/edition.mk

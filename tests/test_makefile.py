@@ -140,6 +140,8 @@ def test_a_checkout_that_has_moved_makes_its_environment_anew(new_checkout, tmp_
         (["PYTHON=python9"], "PYTHON=python9 is no command"),
         (["DATA_URL=ftp://127.0.0.1/x"], "is no http:// or https:// address"),
         (["DATA_URL=http://a/ b"], "is no http:// or https:// address"),
+        (["date=2024-01-01"], "there is no variable date; make help lists them"),
+        (["EDTION=2"], "there is no variable EDTION; make help lists them"),
     ],
 )
 def test_a_bad_variable_is_refused_in_one_line_before_anything_is_touched(
