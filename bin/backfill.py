@@ -27,6 +27,7 @@ import signal
 import socket
 import sqlite3
 import sys
+import threading
 import time
 from collections import Counter
 from datetime import date, datetime, timezone
@@ -85,16 +86,22 @@ def progress_line(runs):
     )
 
 
+BAR = "   {desc} |{bar}|"  # how tqdm is to write it
+
+
 def progress_bar(runs):
-    """Return a tqdm for the tasks of these runs, which shows itself for a range on a terminal."""
+    """Return a tqdm for the tasks of these runs, which shows itself for a range on a terminal.
+
+    It tells no rate and no time left until advance() sees a DAG run end: runs go side by side, so
+    at first many tasks end at once, and then none for long.
+    """
     no_bar = len(runs) == 1 or os.environ.get("V")  # the servers' logs would run through it
     return tqdm(
         total=sum(len(run.tasks) for run in runs),
         disable=True if no_bar else None,  # None: where there is no terminal
-        desc=f"0 of {len(runs)} DAG runs",
         unit=" tasks",
-        bar_format="   {desc} |{bar}| {percentage:.0f}%, {rate_noinv_fmt}, {remaining} left",
-        smoothing=0,  # the mean rate: tasks end in bursts
+        bar_format=BAR,
+        smoothing=0,  # the mean rate, for the same reason
         leave=False,
         file=sys.stdout,
         dynamic_ncols=True,
@@ -104,10 +111,13 @@ def progress_bar(runs):
 def advance(bar, runs):
     """Bring a progress_bar up to date."""
     states = [state for run in runs for state, _ in run.tasks.values()]
-    failed = sum(map(FAILED.__contains__, states))
     bar.n = len(states) - sum(state in WAITING | RUNNING for state in states)
-    done = f"{sum(map(finished, runs))} of {len(runs)} DAG runs"
-    bar.set_description_str(f"{done}, failed tasks: {failed}" if failed else done, refresh=False)
+    if any(map(finished, runs)):
+        bar.bar_format = BAR + " {rate_noinv_fmt}, {remaining} left"
+    said = f"{bar.n} of {len(states)} tasks, {sum(map(finished, runs))} of {len(runs)} DAG runs"
+    if failed := sum(map(FAILED.__contains__, states)):
+        said += f", failed: {failed}"
+    bar.set_description_str(said, refresh=False)
     bar.refresh()
 
 
@@ -174,7 +184,7 @@ class Backfill:
 
     def run_beside_ui(self):
         """The same with the servers of the web pages, where the backfill can be seen as it goes."""
-        print("   the servers of the web pages run it, as soon as they are ready; see it there")
+        print("   the servers of the web pages run it, as soon as they are ready")
         self.wait(self.ui.is_ready, "the web pages to be ready")
         try:
             for backfill_id in self.database.open_backfills(self.dag_id):
@@ -187,6 +197,8 @@ class Backfill:
             try:
                 self.ui.create_backfill(self.dag_id, self.start, self.end)
                 self.check_created()
+                runs = self.database.runs(self.backfill_id)
+                print(f"   to watch it: {self.ui.page_of(self.dag_id, runs)}")
                 if self.ui.switch_on(self.dag_id):
                     print(f"   {self.dag_id} is switched on now, which every run there needs, so")
                     print("   Airflow also runs it for today; the switch is beside its name")
@@ -292,14 +304,20 @@ class Backfill:
 
     def wait_for_api_server(self, port):
         """Wait until the execution API answers; its first answer takes it some seconds."""
+        healthy = threading.Event()
 
-        def healthy():
-            with contextlib.suppress(OSError, http.client.HTTPException):
-                connection = http.client.HTTPConnection(HOST, port, timeout=START_TIMEOUT)
-                connection.request("GET", "/execution/health")
-                return connection.getresponse().status == 200
+        def ask():
+            while not healthy.is_set():
+                with contextlib.suppress(OSError, http.client.HTTPException):
+                    connection = http.client.HTTPConnection(HOST, port, timeout=START_TIMEOUT)
+                    connection.request("GET", "/execution/health")
+                    if connection.getresponse().status == 200:
+                        healthy.set()
+                time.sleep(TICK)
 
-        self.wait(healthy, "the api-server to answer")
+        # In the background, so that meanwhile a server that dies is noticed, and time shown.
+        threading.Thread(target=ask, daemon=True).start()
+        self.wait(healthy.is_set, "the api-server to answer")
 
     def watch(self):
         """Print the progress line whenever it changes; return the runs when all have finished."""

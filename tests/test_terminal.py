@@ -7,7 +7,7 @@ from conftest import on_terminal
 from test_backfill import break_task
 from test_end_to_end import all_succeeded, progress
 
-BAR = re.compile(r"(\d) of (\d) DAG runs[^|]*\|[^|]*\| +(\d+)%, +\S+ tasks/s, \S+ left")
+BAR = re.compile(r"(\d+) of (\d+) tasks, (\d) of (\d) DAG runs([^|]*)\|[^|]*\|(.*)")
 
 
 @pytest.fixture(scope="module")
@@ -31,17 +31,20 @@ def test_a_range_has_a_bar_with_rate_and_time_left_and_the_line_at_its_end(check
         ["make", "backfill", "START=2024-03-03", "END=2024-03-04"], checkout.path
     )
     assert code == 0, sent
-    bars = [tuple(map(int, found)) for found in BAR.findall(sent)]
-    assert bars[0] == (0, 2, 0)
-    assert bars[-1] == (2, 2, 100)
-    shares = [share for _, _, share in bars]
-    assert shares == sorted(shares)
-    assert len(set(shares)) > 3
+    bars = [BAR.search(piece) for piece in sent.split("\r") if BAR.search(piece)]
+    assert bars[0].groups()[:4] == ("0", "6", "0", "2")
+    assert bars[-1].groups()[:4] == ("6", "6", "2", "2")
+    done = [int(bar[1]) for bar in bars]
+    assert done == sorted(done)
+    assert len(set(done)) > 3
+    for bar in bars:
+        timed = re.fullmatch(r" +[\d.]+ tasks/s, \d\d:\d\d left", bar[6])
+        assert bool(timed) == (bar[3] > "0"), bar[0]
     left = lines(sent)
     assert progress("\n".join(left)) == [all_succeeded(2)]
     assert re.search(r"waiting for \S.* \(\d+ s\)", sent)
-    assert not [line for line in left if "waiting for" in line or "tasks/s" in line]
-    assert max(len(line) for line in sent.replace("\r", "\n").split("\n") if "left" in line) < 80
+    assert not [line for line in left if "waiting for" in line or BAR.search(line)]
+    assert max(len(bar.string) for bar in bars) < 80
 
 
 def test_a_failure_in_a_range_is_counted_in_the_bar_and_shown_after_it(checkout):
@@ -49,10 +52,10 @@ def test_a_failure_in_a_range_is_counted_in_the_bar_and_shown_after_it(checkout)
         ["make", "backfill", "START=2024-03-01", "END=2024-03-02"], checkout.path
     )
     assert code == 2
-    assert "2 of 2 DAG runs, failed tasks: 1" in sent
+    assert "6 of 6 tasks, 2 of 2 DAG runs, failed: 1" in sent
     left = lines(sent)
     assert "backfill: task print_results of 2024-03-02 failed;" in " ".join(left)
-    assert not [line for line in left if "tasks/s" in line]
+    assert not [line for line in left if BAR.search(line)]
 
 
 def test_a_single_day_has_the_line_at_each_change_and_no_bar(checkout):
