@@ -66,6 +66,7 @@ begin:
 
 ## all : everything below, from the environment to the results
 all: ready env config initdb list-dags list-tasks backfill results
+	@echo "   next: make report, or make ui; all there is: make help"
 
 ## env : the environment: a Python from conda or in a venv, and the locked packages
 env: begin $(STATE)/env.done
@@ -113,6 +114,7 @@ backfill: begin $(STATE)/dags.done
 	$(if $(CLEAR),@bin/step "Clear earlier runs of these days" \
 	    bin/sandbox $(CLEAR) -s "$$START" -e "$$END")
 	@bin/step "Run a backfill of dag_test" bin/sandbox $(BACKFILL) -s "$$START" -e "$$END"
+	@echo "   results: results/$$EDITION, a folder for each day"
 
 ## results : the results as a table, and where the picture is
 results: begin $(STATE)/env.done $(if $(wildcard results/$(EDITION)/$(END)/results.csv),,backfill)

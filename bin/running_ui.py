@@ -18,7 +18,7 @@ import time
 
 import psutil
 from process_tree import members
-from ui import HOST, USER, Running, listeners, read_password
+from ui import HOST, USER, Running, listeners, read_password, url
 
 TIMEOUT = 120  # seconds that the API gets to answer; to create a year of DAG runs takes it some 20
 LOCKED_TIMEOUT = 30  # seconds to try again for, while the database is locked
@@ -78,6 +78,15 @@ class RunningUI:
         if was_paused:
             self.call("PATCH", f"/api/v2/dags/{dag_id}?update_mask=is_paused", is_paused=False)
         return was_paused
+
+    def page_of(self, dag_id, runs):
+        """Return the address of the page of a DAG run, or, for several of them, of their DAG.
+
+        runs: a list of metadata_db.Run. (A page that shows a finished run is not brought up to date
+        when that begins anew; one that is opened while it runs is.)
+        """
+        page = f"{url(self.port)}dags/{dag_id}"
+        return f"{page}/runs/{runs[0].run_id}" if len(runs) == 1 else page
 
     def create_backfill(self, dag_id, start, end):
         """Create a backfill that runs again what has run before.

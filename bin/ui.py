@@ -139,13 +139,14 @@ def refuse_taken(port):
         return
     owner = listeners(psutil.process_iter()).get(port)
     try:
-        who = f"{' '.join(owner.cmdline())[:60]} (process {owner.pid})"
+        command = " ".join(" ".join(owner.cmdline()).split())
+        who = f"{command[:60]} (process {owner.pid})"
     except (AttributeError, psutil.Error):
         who = "a process that this user may not look at"
     other = next(number for number in range(port + 1, 65536) if is_free(number))
-    raise CannotServe(
-        f"port {port} is taken by {who}; end that, or choose another: make ui PORT={other}"
-    )
+    edition = os.environ.get("EDITION", "3")
+    again = f"make ui PORT={other}" + (f" EDITION={edition}" if edition != "3" else "")
+    raise CannotServe(f"port {port} is taken by {who}; end that, or choose another: {again}")
 
 
 def read_password(file):
