@@ -443,6 +443,8 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def interrupt(number, _frame):
+    for other in SIGNALS:
+        signal.signal(other, signal.SIG_IGN)  # one is enough: what follows has to be done
     raise Interrupted(number)
 
 
