@@ -27,17 +27,18 @@ import signal
 import socket
 import sqlite3
 import sys
-import threading
 import time
 from collections import Counter
 from datetime import date, datetime, timezone
 from pathlib import Path
 
 import psutil
+from interruption import Interrupted, catch_signals, ignore_signals
 from metadata_db import MetadataDB
 from process_tree import ProcessTree
 from running_ui import Refused, RunningUI
 from tqdm import tqdm
+from waiting import Asking, status_line
 
 HOST = "127.0.0.1"
 TICK = 0.1  # seconds between two looks at the metadata database; a look takes 0.2 ms
@@ -55,10 +56,6 @@ SKIPPED = {"skipped", "removed"}
 
 class CannotRun(Exception):
     """The backfill could not be run; the message says why and what to do."""
-
-
-class Interrupted(BaseException):
-    """A signal asked this process to end; holds its number."""
 
 
 def progress_line(runs):
@@ -185,7 +182,7 @@ class Backfill:
     def run_beside_ui(self):
         """The same with the servers of the web pages, where the backfill can be seen as it goes."""
         print("   the servers of the web pages run it, as soon as they are ready")
-        self.wait(self.ui.is_ready, "the web pages to be ready")
+        self.wait_for_answer(self.ui.is_ready, "the web pages to be ready")
         try:
             for backfill_id in self.database.open_backfills(self.dag_id):
                 if not all(map(finished, self.database.runs(backfill_id))):
@@ -196,8 +193,7 @@ class Backfill:
                 self.ui.end_backfill(backfill_id, self.dag_id, [])
             try:
                 self.ui.create_backfill(self.dag_id, self.start, self.end)
-                self.check_created()
-                runs = self.database.runs(self.backfill_id)
+                runs = self.check_created()
                 print(f"   to watch it: {self.ui.page_of(self.dag_id, runs)}")
                 if self.ui.switch_on(self.dag_id):
                     print(f"   {self.dag_id} is switched on now, which every run there needs, so")
@@ -212,8 +208,7 @@ class Backfill:
 
     def close_beside_ui(self):
         """Leave no backfill open, whatever happened; not to be interrupted."""
-        for number in SIGNALS:
-            signal.signal(number, signal.SIG_IGN)
+        ignore_signals()
         for backfill_id in self.database.open_backfills(self.dag_id):
             unfinished = [
                 run.run_id
@@ -234,8 +229,7 @@ class Backfill:
 
     def tidy_up(self):
         """Leave nothing running and nothing open, whatever happened; not to be interrupted."""
-        for number in SIGNALS:
-            signal.signal(number, signal.SIG_IGN)
+        ignore_signals()
         self.tree.end()
         self.close_backfills()
         self.database.pause_dag(self.dag_id, self.was_paused)
@@ -280,7 +274,10 @@ class Backfill:
         self.check_created()
 
     def check_created(self):
-        """Find the backfill that was just created; raise CannotRun if it is not to run all days."""
+        """Find the backfill that was just created; return its runs.
+
+        Raises CannotRun if it is not to run all days.
+        """
         self.backfill_id = self.database.open_backfills(self.dag_id)[-1]
         runs = self.database.runs(self.backfill_id)
         if len(runs) > 1:
@@ -290,6 +287,7 @@ class Backfill:
                 raise CannotRun(
                     f"Airflow refused to run {self.dag_id} for {run.logical_date}: {run.obstacle}"
                 )
+        return runs
 
     def start_scheduler(self, port):
         """Start the scheduler, whose executor runs the tasks."""
@@ -304,20 +302,14 @@ class Backfill:
 
     def wait_for_api_server(self, port):
         """Wait until the execution API answers; its first answer takes it some seconds."""
-        healthy = threading.Event()
 
-        def ask():
-            while not healthy.is_set():
-                with contextlib.suppress(OSError, http.client.HTTPException):
-                    connection = http.client.HTTPConnection(HOST, port, timeout=START_TIMEOUT)
-                    connection.request("GET", "/execution/health")
-                    if connection.getresponse().status == 200:
-                        healthy.set()
-                time.sleep(TICK)
+        def is_healthy():
+            with contextlib.suppress(OSError, http.client.HTTPException):
+                connection = http.client.HTTPConnection(HOST, port, timeout=START_TIMEOUT)
+                connection.request("GET", "/execution/health")
+                return connection.getresponse().status == 200
 
-        # In the background, so that meanwhile a server that dies is noticed, and time shown.
-        threading.Thread(target=ask, daemon=True).start()
-        self.wait(healthy.is_set, "the api-server to answer")
+        self.wait_for_answer(is_healthy, "the api-server to answer")
 
     def watch(self):
         """Print the progress line whenever it changes; return the runs when all have finished."""
@@ -329,13 +321,12 @@ class Backfill:
                 if look % 10 == 0:
                     self.check_workers(workers)
                 runs = self.database.runs(self.backfill_id)
-                ended = all(map(finished, runs))
                 changed = line != (line := progress_line(runs))
                 if print_lines and changed:
                     print(line)
                 if changed or look % 10 == 0:
                     advance(bar, runs)
-                if ended:
+                if all(map(finished, runs)):
                     break
                 time.sleep(TICK)
         if not print_lines:
@@ -355,9 +346,8 @@ class Backfill:
 
     def wait(self, condition, what, timeout=START_TIMEOUT):
         """Wait until condition() is true; raises TimeoutError after timeout seconds."""
-        began, told = time.monotonic(), 0
-        erase = "\r\033[K" if sys.stdout.isatty() else ""  # a terminal forgets its last line
-        try:
+        began = time.monotonic()
+        with status_line() as show:
             while not condition():
                 self.check()
                 seconds = int(time.monotonic() - began)
@@ -365,13 +355,14 @@ class Backfill:
                     raise TimeoutError(
                         f"waited {timeout} s for {what}; its log is in {shown(self.logs)}"
                     )
-                if erase and seconds > told:
-                    print(f"{erase}   waiting for {what} ({seconds} s)", end="", flush=True)
-                    told = seconds
+                if seconds:
+                    show(f"   waiting for {what} ({seconds} s)")
                 time.sleep(TICK)
-        finally:
-            if told:
-                print(erase, end="", flush=True)
+
+    def wait_for_answer(self, ask, what):
+        """The same for a condition that can take long to find out."""
+        with Asking(ask) as asking:
+            self.wait(lambda: asking.answer, what)
 
     def check(self):
         """Raise CannotRun if a server has died."""
@@ -439,15 +430,6 @@ def shown(path):
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
 
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-
-def interrupt(number, _frame):
-    for other in SIGNALS:
-        signal.signal(other, signal.SIG_IGN)  # one is enough: what follows has to be done
-    raise Interrupted(number)
-
-
 def parse(arguments):
     """Return the parsed arguments, checked; exits with 2 and one line if they are wrong."""
     parser = argparse.ArgumentParser(
@@ -482,8 +464,7 @@ def main(arguments=None):
         return 2
     home = Path(os.environ["AIRFLOW_HOME"])
     again = f"make backfill START={args.start_date} END={args.end_date}"
-    for number in SIGNALS:
-        signal.signal(number, interrupt)
+    catch_signals()
     try:
         succeeded = Backfill(args.dag_id, args.start_date, args.end_date, home).run()
     except BlockingIOError:

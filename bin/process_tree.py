@@ -16,13 +16,13 @@ To stay of use to Airflow 1.10, this module keeps to Python 3.7.
 import fcntl
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import psutil
+from interruption import ignore_signals
 
 MARK = "AIRFLOW_SANDBOX_TREE"
 PATIENCE = 10  # seconds that the kernel gets to end what was killed; it needs milliseconds
@@ -160,7 +160,6 @@ class ProcessTree:
 
 if __name__ == "__main__":
     # The guard. Its standard input ends when the process is gone that holds the other end of it.
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
+    ignore_signals()
     sys.stdin.buffer.read()
     end(Path(sys.argv[1]))

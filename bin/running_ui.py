@@ -54,11 +54,10 @@ class RunningUI:
 
     def is_ready(self):
         """Return whether they answer."""
-        # Whoever else answers at that port must not get to know the password.
-        if self.port not in listeners(members(self.running.record)):
-            return False
         with contextlib.suppress(OSError, http.client.HTTPException):
-            return self.request("GET", "/execution/health")[0] == 200
+            # Whoever else answers at that port must not get to know the password.
+            ours = self.port in listeners(members(self.running.record))
+            return ours and self.request("GET", "/execution/health")[0] == 200
         return False
 
     def workers(self):

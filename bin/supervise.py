@@ -15,6 +15,7 @@ import signal
 import sys
 from pathlib import Path
 
+from interruption import SIGNALS
 from metadata_db import MetadataDB
 from process_tree import ProcessTree
 
@@ -39,7 +40,7 @@ def main(command):
     def give_up(_number, _frame):
         raise TimeoutError
 
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in SIGNALS:
         signal.signal(number, pass_on)
     signal.signal(signal.SIGALRM, give_up)
     try:

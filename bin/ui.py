@@ -26,42 +26,31 @@ import json
 import os
 import secrets
 import shlex
-import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from datetime import datetime, timezone
 from itertools import groupby
 from pathlib import Path
 
 import psutil
+from interruption import Interrupted, catch_signals
 from metadata_db import MetadataDB
 from process_tree import ProcessTree
+from waiting import Asking, status_line
 
 HOST = "127.0.0.1"
 USER = "admin"  # the one user that Airflow 3 has if nobody configures others
 PASSWORD_BYTES = 12  # 96 bits, 16 letters: nobody guesses it, and it can still be typed
-TICK = 0.2  # seconds between two looks at servers that get ready; a look takes some 10 ms
+TICK = 0.2  # seconds between two looks at servers that get ready
 START_TIMEOUT = 300  # seconds to get ready: some 15 on a laptop, far more on a Pi
 STOP_TIMEOUT = 30  # seconds that --stop waits for the end; it takes one or two
 LOG_TAIL = 15  # lines shown of a dead server's log
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class CannotServe(Exception):
     """The pages can't be served (any more); the message says why and what to do."""
-
-
-class Interrupted(BaseException):
-    """A signal asked this process to end."""
-
-
-def interrupt(_number, _frame):
-    for number in SIGNALS:
-        signal.signal(number, signal.SIG_IGN)  # what follows is short, and has to be done
-    raise Interrupted
 
 
 class Running:
@@ -255,36 +244,25 @@ class UI:
 
     def wait_until_ready(self):
         """Wait until every server is ready, and say so of each."""
-        erase = "\r\033[K" if sys.stdout.isatty() else ""  # a terminal forgets its last line
         began = time.monotonic()
         now = datetime.now(timezone.utc).isoformat()
         waiting = list(self.servers)
-        # In the background, as the first answer can take many seconds.
-        self.answer = {}
-        threading.Thread(target=self.keep_asking, daemon=True).start()
-        while waiting:
-            seconds = int(time.monotonic() - began)
-            if erase:
-                print(f"{erase}   starting: {', '.join(waiting)} ({seconds} s)", end="", flush=True)
-            self.check()
-            for name in [name for name in waiting if is_ready(name, self.answer, now)]:
-                waiting.remove(name)
-                print(f"{erase}   {name} is ready after {seconds} s")
-            if waiting and seconds > START_TIMEOUT:
-                raise CannotServe(
-                    f"waited {START_TIMEOUT} s for: {', '.join(waiting)};"
-                    f" the logs are in {shown(self.home / 'logs')}"
-                )
-            time.sleep(TICK)
-        self.answer = None
-
-    def keep_asking(self):
-        """Keep self.answer up to date, until it is set to None."""
-        while self.answer is not None:
-            answer = self.ask()
-            if self.answer is not None:
-                self.answer = answer
-            time.sleep(TICK)
+        with Asking(self.ask) as asking, status_line() as show:
+            while waiting:
+                seconds = int(time.monotonic() - began)
+                show(f"   starting: {', '.join(waiting)} ({seconds} s)")
+                self.check()
+                health = asking.answer or {}
+                for name in [name for name in waiting if is_ready(name, health, now)]:
+                    waiting.remove(name)
+                    show()
+                    print(f"   {name} is ready after {seconds} s")
+                if waiting and seconds > START_TIMEOUT:
+                    raise CannotServe(
+                        f"waited {START_TIMEOUT} s for: {', '.join(waiting)};"
+                        f" the logs are in {shown(self.home / 'logs')}"
+                    )
+                time.sleep(TICK)
 
     def ask(self):
         """Return all that the health addresses answer, as one dict; {} if not all of them do."""
@@ -406,8 +384,7 @@ def main(arguments=None):
         if args.tell is not None:
             tell(args.tell, url(args.port))
 
-    for number in SIGNALS:
-        signal.signal(number, interrupt)
+    catch_signals()
     try:
         if args.stop:
             stop(home)

@@ -125,14 +125,19 @@ def test_the_checks_of_make_verify_fail_on_a_broken_dag_and_show_why(new_checkou
     assert checkout.processes() == []
 
 
+def checkout_with(new_checkout, task_id, command):
+    """Return a new checkout, ready to run, with another command for one of the tasks."""
+    checkout = new_checkout()
+    break_task(checkout, task_id, command)
+    outcome = checkout.make("list-dags")
+    assert outcome.returncode == 0, outcome.stdout + outcome.stderr
+    return checkout
+
+
 @pytest.fixture(scope="module")
 def slow(new_checkout):
     """A checkout, ready to run, whose second task takes a minute."""
-    checkout = new_checkout()
-    break_task(checkout, "run_regression", "sleep 61")
-    outcome = checkout.make("list-tasks")
-    assert outcome.returncode == 0, outcome.stdout + outcome.stderr
-    return checkout
+    return checkout_with(new_checkout, "run_regression", "sleep 61")
 
 
 def start_until(checkout, sign, stderr=subprocess.STDOUT):

@@ -110,8 +110,7 @@ def served(new_checkout):
     outcome = served.checkout.make("backfill")
     assert outcome.returncode == 0, outcome.stdout + outcome.stderr
     yield served
-    served.checkout.make("stop")
-    served.make.communicate(timeout=60)
+    served.stop()
 
 
 @pytest.fixture(scope="module")

@@ -16,8 +16,7 @@ from test_ui import HOST, READY, Served, alive, nothing_is_left, password_of
 def served(new_checkout):
     served = Served(new_checkout(), READY)
     yield served
-    served.checkout.make("stop")
-    served.make.communicate(timeout=60)
+    served.stop()
 
 
 class Visitor:
@@ -100,5 +99,4 @@ def test_make_stop_ends_it_and_leaves_nothing_and_the_login_stays_the_same(serve
         assert "new-user" not in again.output.partition("bin/ui.py")[2].partition("\n")[2]
         assert "/login/" not in Visitor(again).log_in(password)
     finally:
-        again.checkout.make("stop")
-        again.make.communicate(timeout=60)
+        again.stop()

@@ -4,7 +4,7 @@ import re
 
 import pytest
 from conftest import on_terminal
-from test_backfill import break_task
+from test_backfill import checkout_with
 from test_end_to_end import all_succeeded, progress
 
 BAR = re.compile(r"(\d+) of (\d+) tasks, (\d) of (\d) DAG runs([^|]*)\|[^|]*\|(.*)")
@@ -13,11 +13,8 @@ BAR = re.compile(r"(\d+) of (\d+) tasks, (\d) of (\d) DAG runs([^|]*)\|[^|]*\|(.
 @pytest.fixture(scope="module")
 def checkout(new_checkout):
     """A checkout, ready to run, whose last task fails on one day."""
-    checkout = new_checkout()
-    break_task(checkout, "print_results", "test {{ ds }} != 2024-03-02 || exit 7; echo")
-    outcome = checkout.make("list-dags")
-    assert outcome.returncode == 0, outcome.stdout + outcome.stderr
-    return checkout
+    failing = "test {{ ds }} != 2024-03-02 || exit 7; echo"
+    return checkout_with(new_checkout, "print_results", failing)
 
 
 def lines(sent):

@@ -15,7 +15,7 @@ from datetime import datetime, timezone
 import psutil
 import pytest
 from conftest import PROJECT
-from test_backfill import DAY, break_task, wait
+from test_backfill import DAY, checkout_with, wait
 from test_end_to_end import all_succeeded, progress
 
 sys.path.insert(0, str(PROJECT / "bin"))
@@ -81,6 +81,11 @@ class Served:
         finally:
             connection.close()
 
+    def stop(self):
+        """End it, if it has not been ended yet."""
+        self.checkout.make("stop")
+        self.make.communicate(timeout=60)
+
     def log_in(self, password):
         """Return (status, text) of the answer to an attempt to log in."""
         return self.request("POST", "/auth/token", username="admin", password=password)
@@ -122,11 +127,8 @@ SLOW_DAY = "2024-06-02"
 @pytest.fixture(scope="module")
 def checkout(new_checkout):
     """A checkout, ready to run, whose last task takes a minute on one day."""
-    checkout = new_checkout()
-    break_task(checkout, "print_results", f"test {{{{ ds }}}} != {SLOW_DAY} || sleep 61; echo")
-    outcome = checkout.make("list-dags")
-    assert outcome.returncode == 0, outcome.stdout + outcome.stderr
-    return checkout
+    slow = f"test {{{{ ds }}}} != {SLOW_DAY} || sleep 61; echo"
+    return checkout_with(new_checkout, "print_results", slow)
 
 
 @pytest.fixture(scope="module")
@@ -134,8 +136,7 @@ def served(checkout):
     """make ui, ready to be logged in to."""
     served = Served(checkout, READY)
     yield served
-    served.checkout.make("stop")
-    served.make.communicate(timeout=60)
+    served.stop()
 
 
 def test_it_says_where_what_and_how_to_end_it(served):
@@ -416,6 +417,7 @@ def test_however_it_ends_nothing_is_left(checkout, end, status, said):
         # The line is printed just before the last of the three servers starts.
         wait(lambda: len(served.leaders()) == 3, "three servers")
         processes = [served.script(), *served.processes()]
+        assert len(processes) >= 4
     finally:
         end(served)
     output, _ = served.make.communicate(timeout=60)
