@@ -35,7 +35,7 @@ from pathlib import Path
 import psutil
 from interruption import Interrupted, catch_signals, ignore_signals
 from metadata_db import MetadataDB
-from process_tree import ProcessTree
+from process_tree import ProcessTree, members
 from running_ui import Refused, RunningUI
 from tqdm import tqdm
 from waiting import Asking, status_line
@@ -386,7 +386,7 @@ class Backfill:
         seen: set of the process numbers that were seen so far; is brought up to date.
         """
         log = self.logs / "scheduler.log"
-        alive = self.ui.workers() if self.beside_ui else self.workers()
+        alive = executor_workers(self.ui.running.record if self.beside_ui else self.record)
         self.check()  # or is it that all are gone?
         if alive and seen - alive:
             raise CannotRun(
@@ -394,17 +394,6 @@ class Backfill:
                 f" the end of {shown(log)}:\n{tail(log)}"
             )
         seen |= alive
-
-    def workers(self):
-        """Return the process numbers of the executor's workers."""
-        found = set()
-        scheduler, _ = self.servers["scheduler"]
-        with contextlib.suppress(psutil.NoSuchProcess):
-            for process in psutil.Process(scheduler.pid).children():
-                # Airflow gives its workers this name; a test notices when it gives another.
-                if "LocalExecutor" in " ".join(process.cmdline()):
-                    found.add(process.pid)
-        return found
 
     def show_failures(self, runs):
         """Print, for each failed task, the end of its log and where the whole of it is."""
@@ -423,6 +412,23 @@ class Backfill:
                     if not log.exists() or not log.stat().st_size:  # it did not even begin
                         scheduler = self.logs / "scheduler.log"
                         print(f"it wrote nothing; {shown(scheduler)} ends:\n{tail(scheduler)}")
+
+
+def executor_workers(record):
+    """Return the process numbers of LocalExecutor's workers in the tree of a record file.
+
+    Whose children they are depends on how multiprocessing starts them: the scheduler's (fork,
+    spawn) or those of a server that forks for it (forkserver). They are known by the name that
+    Airflow gives them, or on macOS, where it gives none, by that of multiprocessing; a test
+    notices when these change. A task's process has its worker's name when it is new.
+    """
+    named = {}
+    for process in members(record):
+        with contextlib.suppress(psutil.Error, SystemError):
+            command = " ".join(process.cmdline())
+            if "LocalExecutor" in command or "--multiprocessing-fork" in command:
+                named[process.pid] = process.ppid()
+    return {pid for pid, parent in named.items() if parent not in named}
 
 
 def shown(path):

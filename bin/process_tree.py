@@ -2,19 +2,22 @@
 
 Airflow's processes make this harder than it sounds: they rename themselves, their children
 outlive them, and bash tasks run in sessions of their own. So a process belongs to the tree if
-it is in the session of one that was started here, or if it carries the tree's mark in its
-environment (a renamed process loses that, but stays in its session; a bash task leaves the
-session, but inherits the mark).
+it is in a session of the tree, or if it carries the tree's mark in its environment (a renamed
+process loses that, but stays in its session; a bash task leaves the session, but inherits the
+mark). A session is the tree's if its leader was started here, or was seen below one that was:
+macOS shows nobody the environment of its own programs, such as the bash of a task.
 
-A guard, a second small process, waits on a pipe that only this process holds open. Whatever
-ends this process, kill -9 included, closes the pipe, and the guard ends the tree. If both are
-killed at once, the next tree with the same record file ends what they left behind.
+A guard, a second small process, looks for such sessions once a second, and waits on a pipe that
+only this process holds open. Whatever ends this process, kill -9 included, closes the pipe, and
+the guard ends the tree. If both are killed at once, the next tree with the same record file ends
+what they left behind.
 
 To stay of use to Airflow 1.10, this module keeps to Python 3.7.
 """
 
 import fcntl
 import os
+import select
 import shutil
 import subprocess
 import sys
@@ -27,11 +30,12 @@ from interruption import ignore_signals
 MARK = "AIRFLOW_SANDBOX_TREE"
 PATIENCE = 10  # seconds that the kernel gets to end what was killed; it needs milliseconds
 GUARD_PATIENCE = 2  # seconds that the guard of another tree gets to do so
+LOOK = 1  # seconds between two looks for new sessions
 
 
-def members(record):
-    """Return the living processes of the tree that the record file describes, as psutil.Process."""
-    sessions = set()
+def sessions(record):
+    """Return the numbers of the sessions that the record file names, without recycled ones."""
+    found = set()
     # Process numbers of before the last boot mean nothing now.
     if record.stat().st_mtime > psutil.boot_time():
         for line in record.read_text().splitlines():
@@ -39,19 +43,56 @@ def members(record):
             try:
                 recycled = psutil.Process(int(leader)).create_time() != float(started)
             except psutil.NoSuchProcess:
-                recycled = False
+                recycled = False  # without its leader, a session keeps its number to itself
             if not recycled:
-                sessions.add(int(leader))
+                found.add(int(leader))
+    return found
 
+
+def remember(record, leader):
+    """Write a session into the record file, with when its leader was created."""
+    try:
+        started = psutil.Process(leader).create_time()
+    except psutil.NoSuchProcess:
+        started = 0
+    with record.open("a") as file:
+        file.write(f"{leader} {started}\n")
+
+
+def remember_descendants(record):
+    """Write the sessions of all that the tree's leaders have started into the record file, too."""
+    known = sessions(record)
+    for leader in list(known):
+        try:
+            for process in psutil.Process(leader).children(recursive=True):
+                session = os.getsid(process.pid)
+                if session not in known:
+                    known.add(session)
+                    remember(record, session)
+        except (psutil.Error, OSError):
+            continue  # one of them has just ended; the next look sees the others
+
+
+def members(record):
+    """Return the living processes of the tree that the record file describes, as psutil.Process."""
+    ours = sessions(record)
     found = []
     for process in psutil.process_iter():
         try:
-            ours = os.getsid(process.pid) in sessions or process.environ().get(MARK) == str(record)
-            if ours and process.status() != psutil.STATUS_ZOMBIE:
+            is_ours = os.getsid(process.pid) in ours or mark_of(process) == str(record)
+            if is_ours and process.status() != psutil.STATUS_ZOMBIE:
                 found.append(process)
         except (psutil.Error, OSError):
             continue  # it ended meanwhile, or it is somebody else's
     return found
+
+
+def mark_of(process):
+    """Return the mark that a psutil.Process carries, or None if it has none that can be read."""
+    try:
+        return process.environ().get(MARK)
+    except SystemError:  # so says psutil on macOS of a process that is ending (its issue 2854)
+        return None
 
 
 def end(record):
@@ -153,13 +194,14 @@ class ProcessTree:
                 MARK: str(self.record),
             },
         )
-        with self.record.open("a") as record:
-            record.write(f"{process.pid} {psutil.Process(process.pid).create_time()}\n")
+        remember(self.record, process.pid)
         return process
 
 
 if __name__ == "__main__":
     # The guard. Its standard input ends when the process is gone that holds the other end of it.
     ignore_signals()
-    sys.stdin.buffer.read()
-    end(Path(sys.argv[1]))
+    record = Path(sys.argv[1])
+    while not select.select([sys.stdin], [], [], LOOK)[0]:
+        remember_descendants(record)
+    end(record)

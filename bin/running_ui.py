@@ -60,17 +60,6 @@ class RunningUI:
             return ours and self.request("GET", "/execution/health")[0] == 200
         return False
 
-    def workers(self):
-        """Return the process numbers of the executor's workers."""
-        found = set()
-        for process in members(self.running.record):
-            with contextlib.suppress(psutil.Error):
-                # A child of the scheduler; a task's process has their name, too, when it is new.
-                of_scheduler = process.ppid() == session_of(process)
-                if of_scheduler and "LocalExecutor" in " ".join(process.cmdline()):
-                    found.add(process.pid)
-        return found
-
     def switch_on(self, dag_id):
         """Unpause a DAG; return whether it was paused."""
         was_paused = self.call("GET", f"/api/v2/dags/{dag_id}")["is_paused"]

@@ -1,0 +1,99 @@
+"""What belongs to a tree of processes, however its parts were started, and that it ends."""
+
+import multiprocessing
+import sys
+import tempfile
+
+import psutil
+import pytest
+from conftest import PROJECT
+
+sys.path.insert(0, str(PROJECT / "bin"))
+from backfill import executor_workers
+from process_tree import ProcessTree, members
+from test_backfill import wait
+
+# As the executor does it: two workers that wait for work, one of which has a task's process.
+EXECUTOR = """
+import multiprocessing, os, sys, time
+
+def work(name, with_task):
+    if name == "named":
+        from setproctitle import setproctitle
+        setproctitle("airflow worker -- LocalExecutor: <idle>")
+    if with_task:
+        os.fork()
+    time.sleep(61)
+
+if __name__ == "__main__":
+    multiprocessing.set_start_method(sys.argv[1])
+    workers = [multiprocessing.Process(target=work, args=[sys.argv[2], task]) for task in (True, False)]
+    for worker in workers:
+        worker.start()
+    print(*[worker.pid for worker in workers], flush=True)
+    time.sleep(61)
+"""
+# On macOS, Airflow gives its workers no name, and multiprocessing spawns them.
+WAYS = [(method, "named") for method in multiprocessing.get_all_start_methods()]
+WAYS += [("spawn", "nameless")]
+
+
+@pytest.fixture
+def record(tmp_path):
+    return tmp_path / "a tree.processes"
+
+
+@pytest.mark.parametrize(("method", "name"), WAYS)
+def test_the_executors_workers_are_found_however_they_were_started(record, tmp_path, method, name):
+    script, output = tmp_path / "executor.py", tmp_path / "output"
+    script.write_text(EXECUTOR)
+    # The path of forkserver's socket has to be short.
+    short = tempfile.TemporaryDirectory(dir="/tmp")
+    with short, ProcessTree(record) as tree:
+        with output.open("wb") as file:
+            tree.start([sys.executable, script, method, name], file, TMPDIR=short.name)
+        wait(lambda: output.read_text().endswith("\n"), "two workers")
+        workers = {int(pid) for pid in output.read_text().split()}
+        wait(lambda: executor_workers(record) == workers, f"{workers} to be found")
+        # And a worker that is killed is missed, also if what was its task's process lives on.
+        dead = workers.pop()
+        psutil.Process(dead).kill()
+        wait(lambda: dead not in executor_workers(record), f"{dead} to be missed")
+        assert workers <= executor_workers(record)
+    assert members(record) == []
+
+
+def test_a_descendant_without_a_mark_in_a_session_of_its_own_belongs_to_the_tree(record):
+    """As a task's bash on macOS, whose environment nobody may read."""
+    with ProcessTree(record) as tree:
+        started = tree.start(["sh", "-c", "setsid env -i sleep 61 & wait"])
+        wait(lambda: len(psutil.Process(started.pid).children()) == 1, "the descendant")
+        (hidden,) = psutil.Process(started.pid).children()
+        wait(lambda: hidden in members(record), "the guard to see it", 5)
+        # Known once, it stays known when what had started it is gone.
+        started.kill()
+        started.wait()
+        assert hidden in members(record)
+    assert not hidden.is_running() or hidden.status() == psutil.STATUS_ZOMBIE
+
+
+def test_what_is_left_of_a_tree_whose_guard_died_with_it_is_ended_by_the_next(record, tmp_path):
+    script = tmp_path / "owner.py"
+    script.write_text(
+        "import sys, time; sys.path.insert(0, sys.argv[1])\n"
+        "from process_tree import ProcessTree\n"
+        "with ProcessTree(sys.argv[2]) as tree:\n"
+        "    tree.start(['sleep', '61'])\n"
+        "    print('ready', flush=True)\n"
+        "    time.sleep(61)\n"
+    )
+    command = [sys.executable, script, str(PROJECT / "bin"), str(record)]
+    owner = psutil.Popen(command, stdout=-1)
+    assert owner.stdout.readline() == b"ready\n"
+    for process in [owner, *[p for p in owner.children() if "process_tree" in str(p.cmdline())]]:
+        process.kill()
+    owner.wait()
+    assert len(members(record)) == 1
+    with ProcessTree(record) as tree:
+        assert tree.leftovers == 1
+    assert members(record) == []
