@@ -61,7 +61,7 @@ class MetadataDB:
         The scheduler would do the first half, but only every 30 s, and until then Airflow
         refuses the next backfill. Nothing of the backfill may be running any more.
         """
-        now = datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M:%S.%f")
+        now = _text(datetime.now(timezone.utc))
         runs = f"FROM dag_run WHERE backfill_id = ? AND state IN {UNFINISHED}"
         for statement in (
             "UPDATE task_instance SET state = 'failed', end_date = ?"
@@ -91,6 +91,12 @@ class MetadataDB:
             f" AND (dag_id, {key}) IN ({backfills})"
         )
         return failed.rowcount
+
+    def ended_since(self, time):
+        """Return how many task instances have ended since then, a datetime in UTC."""
+        query = "SELECT count(*) FROM task_instance WHERE end_date >= ?"
+        (count,) = self._db.execute(query, [_text(time)]).fetchone()
+        return count
 
     def has_web_user(self, name):
         """Airflow 1.10 and 2: return whether their web pages know a user of this name."""
@@ -150,6 +156,11 @@ class MetadataDB:
         return DayRun(
             *run[1:], [Task(name, state, _utc(a), _utc(b)) for name, state, a, b in tasks]
         )
+
+
+def _text(time):
+    """Return a datetime in UTC as the database holds it; the texts sort like the times."""
+    return time.strftime("%Y-%m-%d %H:%M:%S.%f")
 
 
 def _utc(text):

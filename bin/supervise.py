@@ -6,13 +6,16 @@ Example: bin/sandbox bin/supervise.py airflow dags backfill dag_test -s 2026-11-
 
 Airflow 1 and 2 run a backfill's tasks in sessions of their own, which outlive a backfill that is
 interrupted or killed; and the next one waits for ever for what this one has left unfinished, so
-that is marked as failed. Exits as the command does; with 128 + n if signal n ended it, and with 1
-if another backfill is running in this checkout.
+that is marked as failed. And they call it a success if there was nothing to run.
+
+Exits as the command does; with 128 + n if signal n ended it, and with 1 if no task was run, or if
+another backfill is running in this checkout.
 """
 
 import os
 import signal
 import sys
+from datetime import datetime, timezone
 from pathlib import Path
 
 from interruption import SIGNALS
@@ -53,12 +56,20 @@ def main(command):
                     f" marked {cut_short} tasks of it as failed",
                     flush=True,
                 )
+            began = datetime.now(timezone.utc)
             process = tree.start(command)
             if received:  # while it was being started
                 process.send_signal(received[0])
             status = process.wait()
             tree.end()
             database.fail_unfinished()
+            if status == 0 and not database.ended_since(began):
+                print(
+                    "supervise: no task was run. The DAG's schedule has no run on these days, or it"
+                    " has no schedule or no tasks; see schedule= in the DAG's file",
+                    file=sys.stderr,
+                )
+                status = 1
     except TimeoutError:
         status = -signal.SIGKILL
     except BlockingIOError:

@@ -24,18 +24,24 @@ UI := AIRFLOW__API__BASE_URL=http://127.0.0.1:$$PORT \
 LOCKS        := editions/3/requirements tests/tools
 LOCK_OPTIONS := --python-version 3.10
 
-TESTS :=
+VERIFY := tests/test_end_to_end.py tests/test_control.py tests/test_dag.py tests/test_sandbox.py
+TESTS  :=
 
 # 64 bytes or more, so that Airflow does not warn of a weak key.
 SECRETS  := api_auth.jwt_secret
-# Quiet commands, but tasks that log what they print; servers for this machine alone, without the
-# pages that have a CDN's scripts read the API's description; and, as the machine is small, fewer
-# workers than the 32 of the default, which look around more often.
-SETTINGS := core.load_examples=False \
+# A DAG is stored whenever its file has changed: Airflow's own limit is once in 30 seconds, and it says
+# nothing of what it left out. Quiet commands, but tasks that log what they print. Servers for this
+# machine alone, without the pages that have a CDN's scripts read the API's description. As the
+# machine is small, fewer workers than the 32 of the default, which look around more often. On Linux
+# they are forked, on Python 3.14, too: then they need not load Airflow again, nor have a socket in
+# TMPDIR, whose path is too long in a deep folder. (macOS can't fork safely.)
+SETTINGS  = core.load_examples=False \
+            core.min_serialized_dag_update_interval=0 \
             core.parallelism=8 \
             logging.logging_level=WARNING \
             logging.namespace_levels=airflow.task=INFO \
             api.host=127.0.0.1 \
             api.enable_swagger_ui=False \
             workers.min_heartbeat_interval=1 \
-            scheduler.scheduler_idle_sleep_time=0.2
+            scheduler.scheduler_idle_sleep_time=0.2 \
+            $(if $(filter Linux,$(shell uname -s)),scheduler.mp_start_method=fork)
