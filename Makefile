@@ -1,7 +1,7 @@
 # Airflow Sandbox: the Airflow tutorial of 2019, to be run. Read it from the top: one target a step.
 #
 #   make all       from a clone to the last line of the tutorial, and to its results
-#   make verify    the proof that it all works
+#   make verify    the proof that it works, in two minutes
 #   make help      every target and variable
 
 # What you may set, as in: make backfill START=2026-01-01 END=2026-01-22
@@ -138,20 +138,36 @@ stop:
 
 ### The proof
 
-## verify : the tests: the line, the three tasks, the numbers, and the kit itself
-verify:
-	@$(MAKE) --no-print-directory tools EDITION=3
-	-@$(MAKE) --no-print-directory env  # if there is no Python for it, the tests are skipped
-	@EDITION=3 bin/step "Verify edition $(EDITION)" \
-	    bin/sandbox python -m pytest --edition $(EDITION) $(TESTS)
+# The tests run in the environment of edition 3, side by side in so many processes, where they don't
+# share a checkout. Each works in copies of this one, so yours stays as it is.
+PYTEST = EDITION=3 bin/step $(1) bin/sandbox python -m pytest $(2) --dist=loadgroup --edition $(EDITION)
 
-## verify-all : the same for every edition that a Python can be found for
-verify-all:
+## verify : the proof, in two minutes: from nothing to the line, the numbers, and a broken DAG
+verify: test-env
+	@$(call PYTEST,"Verify edition $(EDITION)",-v -n 2) $(VERIFY)
+
+## test : all tests, faults included, for those who change the kit
+test: test-env
+	@$(MAKE) --no-print-directory tools $(FOR_TESTS)
+	@$(call PYTEST,"Test edition $(EDITION)",-n 4) $(PYTEST_OPTIONS) $(TESTS)
+
+## test-all : the same for every edition
+test-all:
 	@for edition in $(notdir $(wildcard editions/*)); do \
-	    $(MAKE) --no-print-directory verify EDITION=$$edition || exit; done
+	    $(MAKE) --no-print-directory test EDITION=$$edition || exit; done
 
-# The tests run in the environment of edition 3, beside tools that only they need: linters, and
-# the builder of a conda channel.
+## lint : the linters
+lint:
+	@$(MAKE) --no-print-directory tools $(FOR_TESTS)
+	@$(call PYTEST,"Lint",-q) tests/test_style.py
+
+# A PYTHON that was given is meant for the edition that was given.
+FOR_TESTS = EDITION=3 $(if $(filter 3,$(EDITION)),,PYTHON=)
+test-env:
+	@$(MAKE) --no-print-directory env $(FOR_TESTS)
+	$(if $(filter 3,$(EDITION)),,@$(MAKE) --no-print-directory env)
+
+# What only the tests need, beside the environment: linters, and the builder of a conda channel.
 tools: begin $(STATE)/tools.done
 $(STATE)/tools.done: tests/tools.txt $(STATE)/env.done
 	@ENV_MANAGER=venv PYTHON=$(STATE)/env/bin/python \
@@ -204,5 +220,5 @@ help:
 	              settings = settings sprintf("  %-20s %s\n", setting, meaning) } \
 	    END     { printf "\nVariables and their present values, as in: make backfill START=2026-01-01\n%s", settings }' $(THIS)
 
-.PHONY: begin ready tools all env config initdb list-dags list-tasks backfill results report
-.PHONY: ui stop verify verify-all screenshots bench doctor lock clean distclean help
+.PHONY: begin ready tools test-env all env config initdb list-dags list-tasks backfill results report
+.PHONY: ui stop verify test test-all lint screenshots bench doctor lock clean distclean help

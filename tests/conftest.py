@@ -10,6 +10,7 @@ import signal
 import struct
 import subprocess
 import termios
+import time
 from pathlib import Path
 
 import psutil
@@ -25,15 +26,48 @@ AWKWARD = "air flow & 100% ö"  # blanks, shell and config metacharacters, a let
 NOT_COPIED = shutil.ignore_patterns(".git", ".sandbox", "results", "__pycache__", ".*_cache")
 
 
+FAILED = pytest.StashKey()
+# With --no-skips, the tests that may be skipped all the same: {what the reason begins with: why}.
+MAY_BE_SKIPPED = {}
+
+
 def pytest_addoption(parser):
     parser.addoption("--edition", default="3", help="the edition of Airflow to verify")
     parser.addoption("--screenshots", help="the folder to save the pictures of the web pages in")
+    parser.addoption("--no-skips", action="store_true", help="a skipped test is a failed one")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    """Remember whether a test failed; with --no-skips, let one that is skipped fail."""
+    report = yield
+    item.stash.setdefault(FAILED, False)
+    if report.skipped and item.config.getoption("--no-skips"):
+        _, _, reason = report.longrepr
+        if not reason.removeprefix("Skipped: ").startswith(tuple(MAY_BE_SKIPPED)):
+            report.outcome, report.longrepr = "failed", f"{item.nodeid}: {reason}"
+    item.stash[FAILED] |= report.failed
+    return report
+
+
+@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the marks in this hook, too
+def pytest_collection_modifyitems(items):
+    """Keep all that share the fixture `finished` in one process (pytest -n).
+
+    A module whose tests share another fixture says so itself, by a mark of the same kind.
+    """
+    for item in items:
+        if "finished" in item.fixturenames and not item.get_closest_marker("xdist_group"):
+            item.add_marker(pytest.mark.xdist_group("finished"))
 
 
 def pytest_ignore_collect(collection_path, config):
     """Leave out what is about the older editions alone."""
     if collection_path.name == "test_old_ui.py" and config.getoption("--edition") == "3":
         return True
+
+
+checkouts = []  # all that the tests in this process have made
 
 
 class Checkout:
@@ -51,6 +85,7 @@ class Checkout:
         self.state = folder / ".sandbox" / edition
         self.home = self.state / "airflow"
         self.inside = []  # what goes before each command, such as Mounts.enter
+        checkouts.append(self)
         shutil.copytree(PROJECT, folder, ignore=NOT_COPIED)
         self.state.mkdir(parents=True)
         for name in ("env", "tools"):
@@ -78,13 +113,28 @@ class Checkout:
         found = []
         for process in psutil.process_iter():
             try:
-                if f"AIRFLOW_HOME={self.home}" in "\n".join(
-                    f"{name}={value}" for name, value in process.environ().items()
-                ) or str(self.path) in " ".join(process.cmdline()):
-                    found.append((process.pid, process.cmdline()))
+                command = process.cmdline()
+                at_home = process.environ().get("AIRFLOW_HOME") == str(self.home)
+                if at_home or str(self.path) in " ".join(command):
+                    found.append((process.pid, command))
             except psutil.Error:
                 continue
         return found
+
+
+def dag_file(checkout):
+    """Return the path of the file that defines dag_test in a checkout."""
+    folder = "editions/1.10/dags" if checkout.edition == "1.10" else "dags"
+    return checkout.path / folder / "dag_example.py"
+
+
+def break_task(checkout, task_id, command):
+    """Let a task of the checkout's DAG run another command."""
+    file = dag_file(checkout)
+    start = re.compile(rf'(task_id="{task_id}",\n(?: *#.*\n)? *bash_command=)')
+    text, replaced = start.subn(lambda found: f"{found[1]}{command!r} or ", file.read_text())
+    assert replaced == 1
+    file.write_text(text)
 
 
 def on_terminal(command, cwd, columns=80, **variables):
@@ -173,17 +223,24 @@ class SmallDisk(Mounts):
 
 @pytest.fixture(scope="session", autouse=True)
 def environment(pytestconfig):
-    """The environment of the edition, which make verify makes; skips where it has no Python."""
+    """See to it that the edition has its environment, which make verify and make test make."""
     edition = pytestconfig.getoption("--edition")
-    if (PROJECT / ".sandbox" / edition / "env.done").exists():
-        return
-    table = (PROJECT / "editions" / edition / "edition.mk").read_text()
-    limits = dict(re.findall(r"^(PYTHON_M..) *:= *(\S+)$", table, re.MULTILINE))
-    command = [PROJECT / "bin/find-python"]
-    found = subprocess.run(command, env=os.environ | limits, capture_output=True, text=True)
-    if found.returncode == 0:
+    if not (PROJECT / ".sandbox" / edition / "env.done").exists():
         pytest.exit(f"edition {edition} has no environment; make env EDITION={edition}", 1)
-    pytest.skip(f"edition {edition}: {found.stderr}")
+
+
+@pytest.fixture(autouse=True)
+def end_what_a_failed_test_left(request):
+    """Let a test that failed, or was ended because it hung, cost that test alone."""
+    began = time.time()  # what the fixtures of its module have started is older
+    yield
+    if request.node.stash.get(FAILED, False):
+        for _ in range(2):  # what is killed may have started something just before
+            for pid in [pid for checkout in checkouts for pid, _ in checkout.processes()]:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process = psutil.Process(pid)
+                    if process.create_time() > began:
+                        process.kill()
 
 
 @pytest.fixture(scope="session")

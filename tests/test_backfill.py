@@ -12,7 +12,7 @@ from datetime import datetime, timedelta, timezone
 
 import psutil
 import pytest
-from conftest import PROJECT
+from conftest import PROJECT, break_task
 from test_end_to_end import all_succeeded, progress, results_of
 
 sys.path.insert(0, str(PROJECT / "bin"))
@@ -96,33 +96,6 @@ def test_the_same_states_as_airflows_own_command_line(finished):
     assert len(run.tasks) == 3
     for task_id, (state, _) in run.tasks.items():
         assert any({task_id, state} <= set(line.split()) for line in shown.splitlines()), shown
-
-
-def break_task(checkout, task_id, command):
-    """Let a task of the checkout's DAG run another command."""
-    file = checkout.path / "dags/dag_example.py"
-    start = f'task_id="{task_id}",\n        bash_command='
-    text = file.read_text()
-    assert start in text
-    file.write_text(text.replace(start, f"{start}{command!r} or "))
-
-
-def test_the_checks_of_make_verify_fail_on_a_broken_dag_and_show_why(new_checkout):
-    """The control of the controls: a task that fails turns the tests of `make all` red."""
-    checkout = new_checkout()
-    break_task(checkout, "run_regression", "echo the reason why; exit 7")
-    tests = checkout.run(sys.executable, "-m", "pytest", "tests/test_end_to_end.py", "-k", "three")
-    assert tests.returncode == 1
-    assert "1 failed" in tests.stdout, tests.stdout
-    # What make all printed, which is in the failed test's report.
-    (*_, last) = re.findall(r"finished run 1 of 1 .*", tests.stdout)
-    assert "| succeeded: 1 | running: 0 | failed: 2 |" in last
-    logs = re.findall(r"run_regression of \S+ failed; (\S+attempt=1.log) ends:", tests.stdout)
-    (log,) = set(logs)  # a longer report has it twice
-    assert log.startswith(".sandbox/3/airflow/logs/")
-    assert "| the reason why" in tests.stdout
-    assert "then run: make backfill" in tests.stdout
-    assert checkout.processes() == []
 
 
 def checkout_with(new_checkout, task_id, command):

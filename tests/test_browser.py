@@ -13,6 +13,8 @@ import pytest
 from conftest import PROJECT
 from test_ui import READY, Served, password_of
 
+pytestmark = pytest.mark.xdist_group(__name__)  # they share checkouts
+
 PATIENCE = 90  # seconds that a page gets to show something; one or two on an idle machine
 # A browser that makes no request but ours, and no guess at what we might want.
 FLAGS = """

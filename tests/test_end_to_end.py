@@ -6,13 +6,8 @@ These tests hold for every edition: pytest --edition 2 runs them on Airflow 2.
 import csv
 import os
 import re
-import signal
-import subprocess
-import time
 from datetime import datetime, timezone
 from pathlib import Path
-
-import pytest
 
 LINE = re.compile(
     r"INFO - \[backfill progress\] \| finished run (?P<finished>\d+) of (?P<runs>\d+)"
@@ -142,31 +137,6 @@ def test_a_second_make_all_runs_the_tasks_again_but_not_the_set_up_whatever_the_
     for step in ("Make the environment", "airflow.cfg\n", "Set up the metadata database"):
         assert f"== {step}" not in outcome.stdout
     assert not os.path.exists("/elsewhere")
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
-def test_an_interrupted_backfill_leaves_nothing_and_the_next_one_runs(finished, number):
-    make = subprocess.Popen(
-        ["make", "backfill", "DATE=2024-06-02"],
-        cwd=finished.path,
-        env={**os.environ, "EDITION": finished.edition},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-    # The first task has ended, the second one is about to run.
-    next(line for line in make.stdout if any(run["succeeded"] for run in progress(line)))
-    os.killpg(make.pid, number)
-    make.communicate(timeout=60)
-    assert make.returncode != 0
-    deadline = time.monotonic() + 10
-    while finished.processes():
-        assert time.monotonic() < deadline, finished.processes()
-        time.sleep(0.1)
-    outcome = finished.run("bash", "-c", "make backfill DATE=2024-06-02 2>&1")
-    assert outcome.returncode == 0, outcome.stdout
-    assert progress(outcome.stdout)[-1] == all_succeeded()
 
 
 def test_nothing_is_left_running(finished):

@@ -273,7 +273,6 @@ def test_an_environment_is_not_remade_from_its_own_python(checkout, wheels):
 @pytest.fixture(scope="module")
 def channel(tmp_path_factory, wheels):
     """A condarc that leads the name conda-forge to a local channel (conda_stand_in/README.md)."""
-    need_tools()
     folder = tmp_path_factory.mktemp("channels")
     builder = [
         TOOLS_PYTHON,
@@ -285,11 +284,6 @@ def channel(tmp_path_factory, wheels):
     condarc = folder / "condarc"
     condarc.write_text(f"channel_alias: {folder.as_uri()}\ndefault_channels: []\n")
     return condarc
-
-
-def need_tools():
-    if not TOOLS_PYTHON.exists():
-        pytest.skip(f"no development tools ({TOOLS_PYTHON}); install them with: make verify")
 
 
 @pytest.fixture

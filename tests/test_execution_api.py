@@ -26,6 +26,8 @@ from airflow.api_fastapi.app import create_app
 from airflow.configuration import conf
 from starlette.testclient import TestClient
 
+pytestmark = pytest.mark.xdist_group(__name__)  # they share checkouts
+
 app = create_app(apps="execution")
 execution = next(route.app for route in app.routes if route.path == "/execution")
 with TestClient(app) as client:

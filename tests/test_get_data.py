@@ -277,7 +277,7 @@ def test_a_bad_answer_is_told_in_one_line_and_the_embedded_copy_used(server, des
         ("/endless_headers", "more than 100 headers"),
         ("/endless_missing", "404"),
         # These would be read until the deadline, the second one into memory: more than 1 GB.
-        ("/endless_continues", "more than 1000000 bytes"),
+        ("/endless_continues", "more than 1"),  # 1000000 bytes; 100 replies to Python 3.14
         ("/endless_moved", "more than 1000000 bytes"),
         ("/endless_trailers", "more than"),
     ],

@@ -23,6 +23,8 @@ from test_end_to_end import GOLDEN, all_succeeded, progress, results_of
 sys.path.insert(0, str(PROJECT / "bin"))
 from metadata_db import MetadataDB
 
+pytestmark = pytest.mark.xdist_group(__name__)  # they share checkouts
+
 KB, MB = 1024, 1024**2
 
 

@@ -11,6 +11,8 @@ import pytest
 from test_end_to_end import all_succeeded, progress
 from test_ui import HOST, READY, Served, alive, nothing_is_left, password_of
 
+pytestmark = pytest.mark.xdist_group(__name__)  # they share checkouts
+
 
 @pytest.fixture(scope="module")
 def served(new_checkout):

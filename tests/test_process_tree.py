@@ -27,7 +27,8 @@ def work(name, with_task):
 
 if __name__ == "__main__":
     multiprocessing.set_start_method(sys.argv[1])
-    workers = [multiprocessing.Process(target=work, args=[sys.argv[2], task]) for task in (True, False)]
+    name = sys.argv[2]
+    workers = [multiprocessing.Process(target=work, args=[name, task]) for task in (True, False)]
     for worker in workers:
         worker.start()
     print(*[worker.pid for worker in workers], flush=True)

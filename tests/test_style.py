@@ -1,12 +1,10 @@
-"""The project's own files pass the linters of the development tools (`make verify`)."""
+"""The project's own files pass the linters of the development tools (`make lint`)."""
 
 import os
 import re
 import shutil
 import subprocess
 from pathlib import Path
-
-import pytest
 
 PROJECT = Path(__file__).resolve().parent.parent
 TOOLS = Path(os.environ.get("TOOLS_PYTHON") or PROJECT / ".sandbox/3/tools/bin/python").parent
@@ -34,20 +32,15 @@ def is_shell(path):
     return path.suffix == ".sh" or (first.startswith(b"#!") and first.rstrip().endswith(b"sh"))
 
 
-def run_linter(command):
+def check(tool, *arguments, files):
+    """Run a tool over files; its own report is the failure's message."""
+    executable = TOOLS / tool
+    assert executable.exists(), f"{tool} is not installed; install it with: make tools"
+    assert files
     run = subprocess.run(
-        command, cwd=PROJECT, capture_output=True, text=True, timeout=120, check=False
+        [executable, *arguments, *files], cwd=PROJECT, capture_output=True, text=True, timeout=120
     )
     assert run.returncode == 0, run.stdout + run.stderr
-
-
-def check(tool, *arguments, files):
-    """Run TOOL over FILES; its own report is the failure's message."""
-    executable = TOOLS / tool
-    if not executable.exists():
-        pytest.skip(f"{tool} is not installed ({executable}); install it with: make verify")
-    assert files
-    run_linter([executable, *arguments, *files])
 
 
 def python_files():
@@ -86,10 +79,6 @@ def test_no_download_is_run_unseen_by_a_shell():
         assert not piped.search(text), f"{path}: {piped.search(text)[0]}"
 
 
-def test_actionlint_finds_nothing_to_complain_of():
-    """actionlint is no wheel on PyPI, so it is taken from PATH where there is one (CI has it)."""
+def test_the_workflow_is_as_githubs_schema_has_it():
     workflows = [path for path in own_files() if path.parent == PROJECT / ".github/workflows"]
-    actionlint = shutil.which("actionlint")
-    if not workflows or not actionlint:
-        pytest.skip("there is no actionlint on PATH, or no workflow to check")
-    run_linter([actionlint, *workflows])
+    check("check-jsonschema", "--builtin-schema", "vendor.github-workflows", files=workflows)

@@ -7,6 +7,8 @@ from conftest import on_terminal
 from test_backfill import checkout_with
 from test_end_to_end import all_succeeded, progress
 
+pytestmark = pytest.mark.xdist_group(__name__)  # they share checkouts
+
 BAR = re.compile(r"(\d+) of (\d+) tasks, (\d) of (\d) DAG runs([^|]*)\|[^|]*\|(.*)")
 
 

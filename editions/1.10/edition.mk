@@ -29,7 +29,9 @@ LOCK_OPTIONS := --python-version 3.7.9 --exclude-newer 2021-04-15 \
                 --exclude-newer-package typing-extensions=2023-12-31
 
 # The other tests are of the kit, not of an edition; edition 3 has them run.
-TESTS := tests/test_end_to_end.py tests/test_old_ui.py tests/test_report.py tests/test_security.py
+VERIFY := tests/test_end_to_end.py tests/test_control.py
+TESTS  := $(VERIFY) tests/test_edited_dag.py tests/test_interrupted.py tests/test_old_ui.py \
+          tests/test_report.py tests/test_security.py
 
 # What signs the cookie of who is logged in; everybody knows the one that it comes with.
 SECRETS  := webserver.secret_key

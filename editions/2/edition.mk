@@ -25,7 +25,9 @@ LOCKS        := editions/2/requirements editions/2/build-constraints
 LOCK_OPTIONS := --python-version 3.10
 
 # The other tests are of the kit, not of an edition; edition 3 has them run.
-TESTS := tests/test_end_to_end.py tests/test_old_ui.py tests/test_report.py tests/test_security.py
+VERIFY := tests/test_end_to_end.py tests/test_control.py
+TESTS  := $(VERIFY) tests/test_edited_dag.py tests/test_interrupted.py tests/test_old_ui.py \
+          tests/test_report.py tests/test_security.py
 
 # What signs the cookie of who is logged in.
 SECRETS  := webserver.secret_key

@@ -1,0 +1,24 @@
+"""The control of the proof: with a DAG that is broken on purpose, it has to turn red."""
+
+import re
+import sys
+
+from conftest import break_task
+
+
+def test_on_a_broken_dag_the_proof_fails_and_shows_why(new_checkout):
+    checkout = new_checkout()
+    break_task(checkout, "run_regression", "echo the reason why; exit 7")
+    proof = ["-m", "pytest", "-p", "no:xdist", "--edition", checkout.edition]
+    tests = checkout.run(sys.executable, *proof, "tests/test_end_to_end.py", "-k", "three")
+    assert tests.returncode == 1
+    assert "1 failed" in tests.stdout, tests.stdout
+    # What make all printed, which is in the failed test's report.
+    (*_, last) = re.findall(r"finished run 1 of 1 .*", tests.stdout)
+    assert "| succeeded: 1 | running: 0 | failed: 2 |" in last
+    assert "the reason why" in tests.stdout
+    if checkout.edition == "3":
+        (log,) = set(re.findall(r"run_regression of \S+ failed; (\S+) ends:", tests.stdout))
+        assert re.fullmatch(r"\.sandbox/3/airflow/logs/.*/attempt=1\.log", log)
+        assert "then run: make backfill" in tests.stdout
+    assert checkout.processes() == []

@@ -1,0 +1,34 @@
+"""A backfill that is interrupted, on any edition: nothing of it is left, and the next one runs."""
+
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+from test_end_to_end import all_succeeded, progress
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_an_interrupted_backfill_leaves_nothing_and_the_next_one_runs(finished, number):
+    make = subprocess.Popen(
+        ["make", "backfill", "DATE=2024-06-02"],
+        cwd=finished.path,
+        env={**os.environ, "EDITION": finished.edition},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    # The first task has ended, the second one is about to run.
+    next(line for line in make.stdout if any(run["succeeded"] for run in progress(line)))
+    os.killpg(make.pid, number)
+    make.communicate(timeout=60)
+    assert make.returncode != 0
+    deadline = time.monotonic() + 10
+    while finished.processes():
+        assert time.monotonic() < deadline, finished.processes()
+        time.sleep(0.1)
+    outcome = finished.run("bash", "-c", "make backfill DATE=2024-06-02 2>&1")
+    assert outcome.returncode == 0, outcome.stdout
+    assert progress(outcome.stdout)[-1] == all_succeeded()
