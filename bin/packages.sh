@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Sourced by bin/doctor: what a thing's package is called on this system, and what installs it.
+# Sourced by bin/doctor and bin/find-python: what a thing's package is called on this system, and what installs it.
 
 # has COMMAND: is it on PATH?
 has() {
@@ -30,17 +30,32 @@ package() {
     apt:Python) echo python3-venv ;; # python3 comes with it
     brew:Python) echo python ;;
     *:Python) echo python3 ;;
-    # For those whose own is out of range: another beside it, which Debian does not have.
-    dnf:another-Python) echo python3.12 ;;
-    brew:another-Python) echo python ;;
+    # One Python 3.N, beside the system's own. Debian has none, and nobody has one this old any more.
+    *:Python3.[0-9]) ;;
+    dnf:Python3.*) echo "python${1#Python}" ;;
+    brew:Python3.*) echo "python@${1#Python}" ;;
     dnf:conda) echo conda ;;
     brew:conda) echo micromamba ;;
-    *:another-Python | *:conda) ;;
+    *:Python3.* | *:conda) ;;
     dnf:g++) echo gcc-c++ ;;
     apt:chromium) if grep -q '^ID=ubuntu' /etc/os-release 2>/dev/null; then echo chromium-browser chromium-chromedriver; else echo chromium chromium-driver; fi ;;
     dnf:chromium) echo chromium chromedriver ;;
     brew:chromium) echo google-chrome chromedriver ;;
     *) echo "$1" ;;
+    esac
+}
+
+# python_package WRONG NEWEST: print the package of a Python that is right, at most NEWEST, where WRONG is
+# what bin/find-python has against those that are here; nothing if no package will help.
+python_package() {
+    local lacks='(python3[.0-9]*) (is Python [0-9.]+ and )?has no venv'
+    if [[ $manager == apt && $1 =~ $lacks ]]; then
+        echo "${BASH_REMATCH[1]}-venv" # Debian parts each of its Pythons in two
+        return
+    fi
+    case $1 in
+    *'is Python '*) package "Python$2" ;;
+    *) package Python ;;
     esac
 }
 

@@ -76,9 +76,12 @@ class Machine:
 
     def doctor(self, *arguments, before=(), **variables):
         """Run bin/doctor; return its subprocess.CompletedProcess, output as text."""
+        return self.run(*before, "bin/doctor", *arguments, **variables)
+
+    def run(self, *command, **variables):
         certificates = str(self.checkout.with_name("certificates"))
         return subprocess.run(
-            [*before, "bin/doctor", *arguments],
+            command,
             cwd=self.checkout,
             env={"PATH": str(self.tools), "SSL_CERT_FILE": certificates, **variables},
             capture_output=True,
@@ -292,26 +295,44 @@ def test_a_python_without_venv_is_no_use_and_the_package_is_named(machine):
 
 
 @pytest.mark.parametrize(
-    ("installer", "command"),
-    [("dnf", f"{SUDO}dnf install python3.12"), ("brew", "brew install python"), ("apt", "")],
+    ("installer", "newest", "command"),
+    [
+        ("dnf", "3.14", f"{SUDO}dnf install python3.14"),
+        ("dnf", "3.12", f"{SUDO}dnf install python3.12"),
+        ("dnf", "3.7", ""),
+        ("brew", "3.14", "brew install python@3.14"),
+        ("apt", "3.14", ""),
+    ],
 )
 def test_where_python_is_too_old_another_is_offered_if_the_system_has_one(
-    machine, installer, command
+    machine, installer, newest, command
 ):
     machine.system(installer, "Linux x86_64")
     machine.add("python3", "echo is Python 3.6")
     reason = f"({machine.tools}/python3 is Python 3.6)"
-    run = machine.doctor(ENV_MANAGER="venv")
+    variables = {"ENV_MANAGER": "venv", "PYTHON_MIN": "3.7", "PYTHON_MAX": newest}
+    run = machine.doctor(**variables)
     assert run.returncode == 1
     assert row(run, "Python") == ("missing", "required", f"{command} {reason}".strip())
     assert machine.quiet().returncode == 0  # curl fetches a micromamba, which has its own
+    # The same as from bin/find-python.
+    found = machine.run("bin/find-python", **variables)
+    assert re.findall(r"from this system: (.*)", found.stderr) == ([command] if command else [])
 
 
-def test_a_python_out_of_the_range_will_do_where_uv_fetches_one_in_it(machine):
-    run = machine.doctor(ENV_MANAGER="venv", PYTHON_MIN="3.7", PYTHON_MAX="3.7")
+@pytest.mark.parametrize(("least", "newest"), [("3.7", "3.7"), ("3.8", "3.9")])
+@pytest.mark.parametrize("name", ["python3", "python3.99"])
+def test_a_python_out_of_the_range_will_do_where_uv_fetches_one_in_it(machine, name, least, newest):
+    """Also one that is newer than all that this kit has heard of, and has no other name."""
+    (machine.tools / "python3").rename(machine.tools / name)
+    machine.hide("curl", "conda")
+    variables = {"PYTHON_MIN": least, "PYTHON_MAX": newest}
+    assert machine.quiet(**variables).returncode == 0
+    run = machine.doctor(ENV_MANAGER="venv", **variables)
     assert run.returncode == 0
-    assert row(run, "Python")[:2] == ("found", "required")
-    assert "fetches a Python 3.7 (uv)" in run.stdout
+    assert row(run, "Python") == ("found", "required", f"{machine.tools}/{name}")
+    wanted = newest if least == newest else f"{least} to {newest}"
+    assert f"fetches a Python {wanted} (uv)" in run.stdout
 
 
 @pytest.mark.parametrize(

