@@ -63,8 +63,9 @@ def by_hand(home):
     start = time.perf_counter()
     output(["airflow", "dags", "list"], **options)
     output(["airflow", "tasks", "list", "dag_test"], **options)
-    with process_tree.ProcessTree(home / "processes") as tree:
-        tree.start(["airflow", "standalone"], home / "standalone.log", **settings)
+    log = home / "standalone.log"
+    with log.open("w") as printed, process_tree.ProcessTree(home / "processes") as tree:
+        tree.start(["airflow", "standalone"], printed, **settings)
         while not healthy():
             time.sleep(0.5)
         output(["airflow", "dags", "unpause", "dag_test", "--yes"], **options)
