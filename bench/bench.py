@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Measure how fast the kit is, as ratios between two things timed in turn in one run.
 
-Usage: make bench
+Usage: make bench [ROUNDS=3]
 
 Seconds differ from machine to machine and from minute to minute; a ratio of two things measured
 side by side does not, much. Prints the median of each figure over ROUNDS rounds. bench/README.md
@@ -21,7 +21,7 @@ PROJECT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(PROJECT / "bin"))
 import process_tree  # noqa: E402
 
-ROUNDS = 3
+ROUNDS = int(sys.argv[1])
 DAY = "2024-01-01"  # in the past, so that no scheduled run of today is in anybody's way
 PORT = 18080  # of the api-server that is started by hand
 IMPORTS = (
