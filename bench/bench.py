@@ -93,6 +93,9 @@ def by_hand(home):
         "PYTHONPATH": "",  # without bin/startup
         "AIRFLOW__CORE__DAGS_FOLDER": str(PROJECT / "dags"),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        # Once switched on, the DAG would also run for today: beside the backfill, and in the
+        # folder of today's results, to be killed half-way there.
+        "AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE": "False",
         "AIRFLOW__API__PORT": str(PORT),
         "AIRFLOW__API__HOST": "127.0.0.1",
         "AIRFLOW__API__BASE_URL": f"http://127.0.0.1:{PORT}",
