@@ -23,6 +23,8 @@ PYTHON ?=
 DATA_URL ?=
 #: where make ui serves Airflow's web pages: http://127.0.0.1:PORT/
 PORT ?= 8080
+#: how often make bench measures
+ROUNDS ?= 3
 #: 1 shows all that Airflow logs, as it goes
 V ?=
 
@@ -37,7 +39,7 @@ SHELL := bash
 .NOTPARALLEL:
 
 # A $ in a value would be make's to expand, and $(shell ...) would run: values are data.
-VARIABLES := EDITION DATE START END ENV_MANAGER CONDA PYTHON DATA_URL PORT V
+VARIABLES := EDITION DATE START END ENV_MANAGER CONDA PYTHON DATA_URL PORT ROUNDS V
 $(foreach name,$(VARIABLES),$(if $(filter command environment,$(firstword $(origin $(name)))),\
     $(if $(findstring $$,$(value $(name))),$(error $(name) has a dollar sign in it))))
 # make takes any name, so a misspelt one (date=, EDTION=) would do nothing, and say nothing.
@@ -180,7 +182,8 @@ screenshots: tools
 
 ## bench : how fast it is, against the same steps typed by hand
 bench: begin $(STATE)/dags.done
-	@bin/step "Measure" bin/sandbox python bench/bench.py
+	@rm -f .sandbox/last-make # what is measured are other makes: see bin/claim-checkout
+	@bin/step "Measure" bin/sandbox python bench/bench.py "$$ROUNDS"
 
 ### Care
 

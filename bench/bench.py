@@ -1,45 +1,79 @@
 #!/usr/bin/env python3
-"""Measure how fast the kit is, as ratios between two things timed in turn in one run.
+"""Measure how fast the kit is, as ratios between things that are timed in turn in one run.
 
-Usage: make bench
+Usage: make bench [ROUNDS=3]
 
 Seconds differ from machine to machine and from minute to minute; a ratio of two things measured
-side by side does not, much. Prints the median of each figure over ROUNDS rounds. bench/README.md
-says what is measured and what came out.
+side by side does not, much. Names each measurement as it begins and prints its seconds as it ends;
+at the end prints the median of each figure over so many rounds as a table. bench/README.md says
+what is measured and what came out.
+
+It works in this checkout: the runs of its days stay in the metadata database, and their results in
+results/3/DAY and results/2/DAY, where a backfill of the same days has them, too. Exit codes: 0 all
+was measured, 1 a command failed, 2 wrong usage, 128 + n interrupted by signal n.
 """
 
 import http.client
+import json
 import os
+import shlex
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from datetime import date, timedelta
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(PROJECT / "bin"))
-import process_tree  # noqa: E402
+from interruption import Interrupted, catch_signals  # noqa: E402
+from process_tree import ProcessTree  # noqa: E402
 
-ROUNDS = 3
-DAY = "2024-01-01"  # in the past, so that no scheduled run of today is in anybody's way
+# Days in the past, so that no scheduled run of today is in anybody's way.
+DAYS = [str(date(2024, 1, 1) + timedelta(number)) for number in range(22)]
+DAY = DAYS[0]
+RANGE = [f"START={DAYS[0]}", f"END={DAYS[-1]}"]
+TASKS = 3 * len(DAYS)
 PORT = 18080  # of the api-server that is started by hand
+PATIENCE = 300  # seconds that it gets to be ready
+LOG_TAIL = 2000  # characters shown of what failed
 IMPORTS = (
     "import matplotlib, numpy, pandas, formulaic; from sklearn.linear_model import"
     " LinearRegression; from matplotlib.backends.backend_agg import FigureCanvasAgg"
 )
+# Prints what the tasks of a DAG file run, in their order.
+DESCRIBE = """
+import json, runpy, sys
+dag = runpy.run_path(sys.argv[1])["dag"]
+print(json.dumps([task.bash_command for task in dag.topological_sort()]))
+"""
 
 
-def seconds(command, **options):
-    """Run a command, which has to succeed, and return how many seconds that took."""
-    start = time.perf_counter()
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=PROJECT, **options)
-    return time.perf_counter() - start
+class Failed(Exception):
+    """Something can't be measured; the message says why."""
+
+
+def say(text):
+    # A line each: bin/step shows the seconds at the beginning of the next one.
+    print(f"   {text}", flush=True)
 
 
 def output(command, **options):
-    """Run a command, which has to succeed, and return what it printed."""
-    return subprocess.run(command, check=True, capture_output=True, text=True, **options).stdout
+    """Run a command, which has to succeed, in the checkout; return what it printed."""
+    outcome = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, **options)
+    if outcome.returncode != 0:
+        printed = (outcome.stdout + outcome.stderr)[-LOG_TAIL:]
+        code = f"exit code {outcome.returncode}"
+        raise Failed(f"{shlex.join(map(str, command))} failed with {code}:\n{printed}")
+    return outcome.stdout
+
+
+def seconds(command):
+    """Run a command, which has to succeed, and return how many seconds that took."""
+    start = time.perf_counter()
+    output(command)
+    return time.perf_counter() - start
 
 
 def by_hand(home):
@@ -50,22 +84,34 @@ def by_hand(home):
     Airflow's own command line.
     """
     settings = {
-        "AIRFLOW_HOME": str(home),
+        # The sandbox has set some paths where '%' is in them: here, they are this home's.
+        **{
+            name: value.replace(os.environ["AIRFLOW_HOME"], str(home))
+            for name, value in os.environ.items()
+            if name.startswith("AIRFLOW_")
+        },
         "PYTHONPATH": "",  # without bin/startup
         "AIRFLOW__CORE__DAGS_FOLDER": str(PROJECT / "dags"),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        # Once switched on, the DAG would also run for today: beside the backfill, and in the
+        # folder of today's results, to be killed half-way there.
+        "AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE": "False",
         "AIRFLOW__API__PORT": str(PORT),
         "AIRFLOW__API__HOST": "127.0.0.1",
         "AIRFLOW__API__BASE_URL": f"http://127.0.0.1:{PORT}",
     }
     options = {"env": {**os.environ, **settings}}
     output(["airflow", "db", "migrate"], **options)
+    log = home / "standalone.log"
     start = time.perf_counter()
     output(["airflow", "dags", "list"], **options)
     output(["airflow", "tasks", "list", "dag_test"], **options)
-    with process_tree.ProcessTree(home / "processes") as tree:
-        tree.start(["airflow", "standalone"], home / "standalone.log", **settings)
+    with log.open("w") as printed, ProcessTree(home / "processes") as tree:
+        server = tree.start(["airflow", "standalone"], printed, **settings)
+        deadline = time.monotonic() + PATIENCE
         while not healthy():
+            if server.poll() is not None or time.monotonic() > deadline:
+                raise Failed(f"airflow standalone is not ready:\n{log.read_text()[-LOG_TAIL:]}")
             time.sleep(0.5)
         output(["airflow", "dags", "unpause", "dag_test", "--yes"], **options)
         dates = ["--from-date", DAY, "--to-date", DAY, "--reprocess-behavior", "completed"]
@@ -74,9 +120,9 @@ def by_hand(home):
         states = ["airflow", "tasks", "states-for-dag-run", "dag_test", run, "-o", "plain"]
         while (shown := output(states, **options)).count("success") < 3:
             if "failed" in shown:
-                raise RuntimeError(f"the backfill by hand failed:\n{shown}")
+                raise Failed(f"the backfill by hand failed:\n{shown}")
         elapsed = time.perf_counter() - start
-    output(["python", "bin/show_results.py", f"results/3/{DAY}"], cwd=PROJECT)
+    output(["python", "bin/show_results.py", f"results/3/{DAY}"])
     return elapsed
 
 
@@ -86,42 +132,100 @@ def healthy():
         connection = http.client.HTTPConnection("127.0.0.1", PORT, timeout=30)
         connection.request("GET", "/api/v2/monitor/health")
         return connection.getresponse().read().count(b'"healthy"') >= 3
-    except OSError:
+    except (OSError, http.client.HTTPException):
         return False
 
 
-def compare(title, ours, theirs):
-    """Time two functions in turn; print their medians and the median of the ratios."""
-    pairs = [(ours(), theirs()) for _ in range(ROUNDS)]
-    a, b = (statistics.median(column) for column in zip(*pairs, strict=True))
-    ratio = statistics.median(a / b for a, b in pairs)
-    print(f"{title:<58} {a:7.2f} s {b:7.2f} s   {ratio:5.2f}", flush=True)
+def shell_loop():
+    """Return a shell script that runs what the tasks of the DAG run, one after the other.
+
+    The commands are the DAG's own; it is a shell, instead of Airflow, that fills in the day.
+    """
+    printed = output([sys.executable, "-c", DESCRIBE, PROJECT / "dags/dag_example.py"])
+    commands = json.loads(printed.splitlines()[-1])
+    if len(commands) * len(DAYS) != TASKS:
+        raise Failed(f"the DAG has {len(commands)} tasks")
+    tasks = "\n".join(f"  ({command.replace('{{ ds }}', '$day')})" for command in commands)
+    return f"set -e\nfor day in {' '.join(DAYS)}; do\n{tasks}\ndone"
 
 
-def main():
-    print(f"{'median of ' + str(ROUNDS) + ' rounds':<58}      ours    other   ratio")
+def compare(rounds, ours, *others, tasks=None):
+    """Time functions in turn; return a line of the table for ours beside each of the others.
+
+    ours, others: pairs of a name and a function that returns seconds. tasks: how many tasks each
+    of them runs, for the line to tell how many that is a second.
+    """
+    times = {name: [] for name, _ in (ours, *others)}
+    for number in range(rounds):
+        for name, function in (ours, *others):
+            say(f"round {number + 1} of {rounds}: {name} ...")
+            times[name].append(function())
+            say(f"{times[name][-1]:.2f} s")
+    lines = []
+    for other, _ in others:
+        a, b = (statistics.median(times[name]) for name in (ours[0], other))
+        pairs = zip(times[ours[0]], times[other], strict=True)
+        ratio = statistics.median(one / two for one, two in pairs)
+        rates = f"   {tasks / a:.2f} : {tasks / b:.2f} tasks a second" if tasks else ""
+        lines.append(f"{ours[0] + ' : ' + other:<58} {a:7.2f} s {b:7.2f} s   {ratio:5.2f}{rates}")
+    return lines
+
+
+def measure(rounds, folder):
+    """Return the lines of the table, as compare() makes them; folder: for temporary files."""
     python = [sys.executable]
-    with tempfile.TemporaryDirectory() as folder:
-        data = ["--data", PROJECT / "data/auto-mpg.data", "--out", f"{folder}/results"]
-        compare(
-            "regress.py : importing what it imports",
-            lambda: seconds([*python, "regress.py", *data]),
-            lambda: seconds([*python, "-c", IMPORTS]),
-        )
-        compare(
-            "a second make env : python -c pass",
-            lambda: seconds(["make", "env"]),
-            lambda: seconds([*python, "-c", "pass"]),
-        )
-        seconds(["make", "all", f"DATE={DAY}"])
-        # A home for each round: the backfill of the last one is still open when it is stopped.
-        homes = [Path(tempfile.mkdtemp(dir=folder)) for _ in range(ROUNDS)]
-        compare(
-            "make all, warm : the same steps by hand",
-            lambda: seconds(["make", "all", f"DATE={DAY}"]),
-            lambda: by_hand(homes.pop()),
-        )
+    data = ["--data", PROJECT / "data/auto-mpg.data", "--out", f"{folder}/results"]
+    table = compare(
+        rounds,
+        ("regress.py", lambda: seconds([*python, "regress.py", *data])),
+        ("importing what it imports", lambda: seconds([*python, "-c", IMPORTS])),
+    )
+    table += compare(
+        rounds,
+        ("a second make env", lambda: seconds(["make", "env"])),
+        ("python -c pass", lambda: seconds([*python, "-c", "pass"])),
+    )
+    say("make all, to warm up ...")
+    seconds(["make", "all", f"DATE={DAY}"])
+    # A home for each round: the backfill of the last one is still open when it is stopped.
+    homes = [Path(tempfile.mkdtemp(dir=folder)) for _ in range(rounds)]
+    table += compare(
+        rounds,
+        ("make all, warm", lambda: seconds(["make", "all", f"DATE={DAY}"])),
+        ("the same steps by hand", lambda: by_hand(homes.pop())),
+    )
+    loop = ["bin/sandbox", "bash", "-c", shell_loop()]
+    others = [("its commands in a shell loop", lambda: seconds(loop))]
+    if (PROJECT / ".sandbox/2/env.done").exists():
+        say("make list-dags EDITION=2, to set it up ...")
+        seconds(["make", "list-dags", "EDITION=2"])
+        older = ["make", "backfill", "EDITION=2", *RANGE]
+        others.append(("on Airflow 2", lambda: seconds(older)))
+    else:
+        say("Airflow 2 is left out; it is measured, too, after: make env EDITION=2")
+    ours = (f"a backfill of {len(DAYS)} days", lambda: seconds(["make", "backfill", *RANGE]))
+    return table + compare(rounds, ours, *others, tasks=TASKS)
+
+
+def main(arguments):
+    """Measure, and print the table; return the exit code."""
+    if len(arguments) != 1 or not arguments[0].isdecimal() or os.environ.get("EDITION") != "3":
+        print("bench: it measures edition 3, so type: make bench", file=sys.stderr)
+        return 2
+    rounds = int(arguments[0])
+    catch_signals()
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            table = measure(rounds, folder)
+    except Failed as failure:
+        print(f"bench: {failure}", file=sys.stderr)
+        return 1
+    except Interrupted as interrupted:
+        return 128 + interrupted.args[0]
+    title = "1 round" if rounds == 1 else f"median of {rounds} rounds"
+    print("\n".join(["", f"{title:<58}      ours     other   ratio", *table]))
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main(sys.argv[1:]))

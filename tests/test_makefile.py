@@ -140,6 +140,9 @@ def test_a_checkout_that_has_moved_makes_its_environment_anew(new_checkout, tmp_
         (["PYTHON=python9"], "PYTHON=python9 is no command"),
         (["DATA_URL=ftp://127.0.0.1/x"], "is no http:// or https:// address"),
         (["DATA_URL=http://a/ b"], "is no http:// or https:// address"),
+        (["ROUNDS=0"], "ROUNDS=0 is no number of rounds"),
+        (["ROUNDS=100"], "ROUNDS=100 is no number of rounds"),
+        (["ROUNDS="], "ROUNDS='' is no number of rounds"),
         (["date=2024-01-01"], "there is no variable date; make help lists them"),
         (["EDTION=2"], "there is no variable EDTION; make help lists them"),
     ],
@@ -157,7 +160,7 @@ def test_a_bad_variable_is_refused_in_one_line_before_anything_is_touched(
 
 @pytest.mark.parametrize(
     "name",
-    ["EDITION", "DATE", "START", "END", "ENV_MANAGER", "CONDA", "PYTHON", "DATA_URL"],
+    ["EDITION", "DATE", "START", "END", "ENV_MANAGER", "CONDA", "PYTHON", "DATA_URL", "ROUNDS"],
 )
 @pytest.mark.parametrize(
     "code", ["$(shell touch hacked)", "`touch hacked`", "; touch hacked", "'\"; touch hacked #"]

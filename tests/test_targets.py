@@ -1,0 +1,139 @@
+"""Every target of `make help` does what it says, for real: here, or in the tests named here."""
+
+import os
+import re
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+from conftest import PROJECT, Checkout
+from test_browser import find_browser
+from test_readme import readme_steps
+
+WALK = "test_readme.py::test_the_readme_can_be_followed_from_its_first_command_to_its_last"
+RUN_BY = {
+    "all": "test_end_to_end.py::test_make_all_leaves_the_golden_results_and_the_picture",
+    "env": WALK,
+    "config": WALK,
+    "initdb": WALK,
+    "list-dags": WALK,
+    "list-tasks": WALK,
+    "backfill": WALK,
+    "results": WALK,
+    "report": WALK,
+    "ui": WALK,
+    "stop": WALK,
+    "verify": "test_targets.py::test_make_verify_runs_the_tests_of_an_edition",
+    "verify-all": "test_targets.py::test_make_verify_all_runs_those_of_every_edition",
+    "screenshots": "test_targets.py::test_make_screenshots_renews_the_pictures",
+    "bench": "test_targets.py::test_make_bench_measures_everything_and_leaves_no_process",
+    "doctor": "test_targets.py::test_make_doctor_finds_all_that_is_required",
+    "lock": "test_targets.py::test_make_lock_pins_the_newest_versions_with_hashes",
+    "clean": "test_makefile.py::test_clean_keeps_the_environment_and_distclean_nothing",
+    "distclean": "test_makefile.py::test_clean_keeps_the_environment_and_distclean_nothing",
+    "help": "test_makefile.py::test_the_help_lists_every_target_and_every_variable",
+}
+
+
+def succeeds(checkout, *arguments, **options):
+    """Run make with arguments, which has to succeed; return all that it printed."""
+    outcome = checkout.make(*arguments, **options)
+    assert outcome.returncode == 0, outcome.stdout + outcome.stderr
+    return outcome.stdout + outcome.stderr
+
+
+def test_every_target_of_the_help_is_run_by_a_test(new_checkout):
+    shown = new_checkout().make("help").stdout
+    assert set(re.findall(r"^  make ([\w-]+)", shown, re.MULTILINE)) == set(RUN_BY)
+    typed = [command.split()[:2] for command, _ in readme_steps()]
+    for target, proof in RUN_BY.items():
+        file, test = proof.split("::")
+        assert f"\ndef {test}(" in (PROJECT / "tests" / file).read_text(), proof
+        assert proof != WALK or ["make", target] in typed, target
+
+
+def test_make_bench_measures_everything_and_leaves_no_process(new_checkout):
+    checkout = new_checkout()
+    printed = succeeds(checkout, "bench", "ROUNDS=1", timeout=3600)
+    table = printed[printed.index("\n1 round ") :]
+    rows = re.findall(r"^(\S.*?) : .*? +([\d.]+) s +([\d.]+) s +([\d.]+)", table, re.MULTILINE)
+    titles, *figures = zip(*rows, strict=True)
+    started = ("regress.py", "a second make env", "make all, warm", "a backfill of 22 days")
+    assert titles == started, printed
+    assert all(float(figure) > 0 for column in figures for figure in column), printed
+    assert re.search(r"22 days : .* [\d.]+ : [\d.]+ tasks a second$", table, re.MULTILINE)
+    assert all(f"round 1 of 1: {title} ...\n" in printed for title in titles)
+    days = {f"2024-01-{day:02}" for day in range(1, 23)}
+    assert {path.name for path in (checkout.path / "results/3").iterdir()} == days
+    assert checkout.processes() == []
+
+
+def test_make_lock_pins_the_newest_versions_with_hashes(new_checkout):
+    checkout = new_checkout()
+    locks = [checkout.path / name for name in ("editions/3/requirements.txt", "tests/tools.txt")]
+    for lock in locks:
+        lock.write_text("")
+        os.utime(lock, (0, 0))  # older than the environment, which is not to be made from this
+    outcome = checkout.make("lock")
+    if "Failed to fetch" in outcome.stderr:
+        pytest.skip(f"the package registry can't be reached: {outcome.stderr}")
+    assert outcome.returncode == 0, outcome.stdout + outcome.stderr
+    for lock, package in zip(locks, ("apache-airflow", "ruff"), strict=True):
+        text = lock.read_text()
+        assert re.search(rf"^{package}==\d", text, re.MULTILINE)
+        pinned = re.findall(r"^\S+==.* \\\n    --hash=sha256:[0-9a-f]{64}", text, re.MULTILINE)
+        assert len(pinned) == len(re.findall(r"^[\w-]", text, re.MULTILINE)) > 20
+
+
+def test_make_screenshots_renews_the_pictures():
+    find_browser()
+    if not (PROJECT / ".sandbox/3/tools/bin/python").exists():
+        pytest.skip("there are no test tools, selenium among them; make verify makes them")
+    # Its own tests, in checkouts of their own, are below this one, and the path of a browser's
+    # socket has room for 107 bytes.
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        checkout = Checkout(Path(folder).resolve() / "kit", "3")
+        pictures = [checkout.path / f"docs/ui-{name}.png" for name in ("graph", "log")]
+        for picture in pictures:
+            picture.unlink()
+        printed = succeeds(checkout, "screenshots")
+        for picture in pictures:
+            assert picture.read_bytes().startswith(b"\x89PNG\r\n\x1a\n"), printed
+        assert checkout.processes() == []
+
+
+def test_make_doctor_finds_all_that_is_required(new_checkout):
+    printed = succeeds(new_checkout(), "doctor")
+    assert printed.endswith("\nAll that is required is here.\n")
+
+
+@pytest.fixture
+def small(new_checkout):
+    """A checkout of two editions, 3 and a copy of it, each of which has one small test."""
+    checkout = new_checkout()
+    editions = checkout.path / "editions"
+    for edition in "2", "1.10":
+        shutil.rmtree(editions / edition)
+    table = editions / "3/edition.mk"
+    table.write_text(table.read_text().replace("\nTESTS :=", "\nTESTS := tests/test_small.py"))
+    shutil.copytree(editions / "3", editions / "copy")
+    checkout.state.with_name("copy").mkdir()
+    checkout.state.with_name("copy").joinpath("env").symlink_to(checkout.state / "env")
+    checkout.state.with_name("copy").joinpath("env.done").write_text(f"{checkout.path}\n")
+    (checkout.path / "tests/test_small.py").write_text("def test_small():\n    pass\n")
+    return checkout
+
+
+def test_make_verify_runs_the_tests_of_an_edition(small):
+    assert "1 passed" in succeeds(small, "verify")
+    (small.path / "tests/test_small.py").write_text("def test_small():\n    assert False\n")
+    outcome = small.make("verify")
+    assert outcome.returncode == 2
+    assert "1 failed" in outcome.stdout
+
+
+def test_make_verify_all_runs_those_of_every_edition(small):
+    printed = succeeds(small, "verify-all")
+    assert re.findall(r"== Verify edition (\w+)", printed) == ["3", "copy"]
+    assert printed.count("1 passed") == 2
