@@ -298,7 +298,6 @@ def too_new(checkout, wheels):
 @pytest.fixture
 def pythons(tmp_path):
     """The list from which uv downloads the Python that runs this, by a server of the test's."""
-    need_tools()
     folder = tmp_path / "pythons"
     folder.mkdir()
 
