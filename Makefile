@@ -151,7 +151,7 @@ verify: test-env
 ## test : all tests, faults included, for those who change the kit
 test: test-env
 	@$(MAKE) --no-print-directory tools $(FOR_TESTS)
-	@$(call PYTEST,"Test edition $(EDITION)",-n 4) $(PYTEST_OPTIONS) $(TESTS)
+	@$(call PYTEST,"Test edition $(EDITION)",-n 4) $(TESTS)
 
 ## test-all : the same for every edition
 test-all:

@@ -24,8 +24,10 @@ RUN_BY = {
     "report": WALK,
     "ui": WALK,
     "stop": WALK,
-    "verify": "test_targets.py::test_make_verify_runs_the_tests_of_an_edition",
-    "verify-all": "test_targets.py::test_make_verify_all_runs_those_of_every_edition",
+    "verify": "test_targets.py::test_make_verify_and_make_test_run_the_tests_of_an_edition",
+    "test": "test_targets.py::test_make_verify_and_make_test_run_the_tests_of_an_edition",
+    "test-all": "test_targets.py::test_make_test_all_runs_those_of_every_edition",
+    "lint": "test_targets.py::test_make_lint_finds_what_is_wrong",
     "screenshots": "test_targets.py::test_make_screenshots_renews_the_pictures",
     "bench": "test_targets.py::test_make_bench_measures_everything_and_leaves_no_process",
     "doctor": "test_targets.py::test_make_doctor_finds_all_that_is_required",
@@ -53,6 +55,7 @@ def test_every_target_of_the_help_is_run_by_a_test(new_checkout):
         assert proof != WALK or ["make", target] in typed, target
 
 
+@pytest.mark.timeout(1200)
 def test_make_bench_measures_everything_and_leaves_no_process(new_checkout):
     checkout = new_checkout()
     printed = succeeds(checkout, "bench", "ROUNDS=1", timeout=3600)
@@ -88,8 +91,6 @@ def test_make_lock_pins_the_newest_versions_with_hashes(new_checkout):
 
 def test_make_screenshots_renews_the_pictures():
     find_browser()
-    if not (PROJECT / ".sandbox/3/tools/bin/python").exists():
-        pytest.skip("there are no test tools, selenium among them; make verify makes them")
     # Its own tests, in checkouts of their own, are below this one, and the path of a browser's
     # socket has room for 107 bytes.
     with tempfile.TemporaryDirectory(dir="/tmp") as folder:
@@ -116,24 +117,34 @@ def small(new_checkout):
     for edition in "2", "1.10":
         shutil.rmtree(editions / edition)
     table = editions / "3/edition.mk"
-    table.write_text(table.read_text().replace("\nTESTS :=", "\nTESTS := tests/test_small.py"))
+    small = "= tests/test_small.py\n"
+    table.write_text(re.sub("(?<=\n)(VERIFY|TESTS) *:=.*\n", rf"\1 :{small}", table.read_text()))
     shutil.copytree(editions / "3", editions / "copy")
-    checkout.state.with_name("copy").mkdir()
-    checkout.state.with_name("copy").joinpath("env").symlink_to(checkout.state / "env")
-    checkout.state.with_name("copy").joinpath("env.done").write_text(f"{checkout.path}\n")
+    copy = checkout.state.with_name("copy")
+    copy.mkdir()
+    copy.joinpath("env").symlink_to(checkout.state / "env")
+    copy.joinpath("env.done").write_text(f"{checkout.path}\n")
     (checkout.path / "tests/test_small.py").write_text("def test_small():\n    pass\n")
     return checkout
 
 
-def test_make_verify_runs_the_tests_of_an_edition(small):
-    assert "1 passed" in succeeds(small, "verify")
+@pytest.mark.parametrize("target", ["verify", "test"])
+def test_make_verify_and_make_test_run_the_tests_of_an_edition(small, target):
+    assert "1 passed" in succeeds(small, target)
     (small.path / "tests/test_small.py").write_text("def test_small():\n    assert False\n")
-    outcome = small.make("verify")
+    outcome = small.make(target)
     assert outcome.returncode == 2
     assert "1 failed" in outcome.stdout
 
 
-def test_make_verify_all_runs_those_of_every_edition(small):
-    printed = succeeds(small, "verify-all")
-    assert re.findall(r"== Verify edition (\w+)", printed) == ["3", "copy"]
+def test_make_test_all_runs_those_of_every_edition(small):
+    printed = succeeds(small, "test-all")
+    assert re.findall(r"== Test edition (\w+)", printed) == ["3", "copy"]
     assert printed.count("1 passed") == 2
+
+
+def test_make_lint_finds_what_is_wrong(small):
+    (small.path / "bin/wrong.py").write_text("import os\n")
+    outcome = small.make("lint")
+    assert outcome.returncode == 2
+    assert "F401" in outcome.stdout
