@@ -27,8 +27,8 @@ NOT_COPIED = shutil.ignore_patterns(".git", ".sandbox", "results", "__pycache__"
 
 
 FAILED = pytest.StashKey()
-# With NO_SKIPS=1, as in .ci/run, a test that is skipped is one that failed, but for those whose reason
-# begins with one of these: {reason: why it may be}.
+# With NO_SKIPS=1, as in .ci/run, a test that is skipped has failed, unless its reason begins with
+# one of these: {reason: why it may be skipped}.
 NO_SKIPS = os.environ.get("NO_SKIPS")
 MAY_BE_SKIPPED = {}
 
