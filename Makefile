@@ -144,7 +144,7 @@ stop:
 # share a checkout. Each works in copies of this one, so yours stays as it is.
 PYTEST = EDITION=3 bin/step $(1) bin/sandbox python -m pytest $(2) --dist=loadgroup --edition $(EDITION)
 
-## verify : the proof, in two minutes: from nothing to the line, the numbers, and a broken DAG
+## verify : the proof, in two minutes: the line, the numbers, and a broken DAG
 verify: test-env
 	@$(call PYTEST,"Verify edition $(EDITION)",-v -n 2) $(VERIFY)
 

@@ -15,6 +15,7 @@ what they left behind.
 To stay of use to Airflow 1.10, this module keeps to Python 3.7.
 """
 
+import contextlib
 import fcntl
 import os
 import select
@@ -33,49 +34,60 @@ GUARD_PATIENCE = 2  # seconds that the guard of another tree gets to do so
 LOOK = 1  # seconds between two looks for new sessions
 
 
-def sessions(record):
-    """Return the numbers of the sessions that the record file names, without recycled ones."""
-    found = set()
+def sessions(file):
+    """Return {session: when its leader was created} of a file, without numbers that were recycled.
+
+    file: a line for each session, its leader's process number and when that was created. If the
+    leader has ended, its number belongs to the session as long as that has any process.
+    """
+    found = {}
     # Process numbers of before the last boot mean nothing now.
-    if record.stat().st_mtime > psutil.boot_time():
-        for line in record.read_text().splitlines():
-            leader, started = line.split()
-            try:
-                recycled = psutil.Process(int(leader)).create_time() != float(started)
-            except psutil.NoSuchProcess:
-                recycled = False  # without its leader, a session keeps its number to itself
-            if not recycled:
-                found.add(int(leader))
+    if file.exists() and file.stat().st_mtime > psutil.boot_time():
+        for line in file.read_text().splitlines():
+            leader, _, created = line.partition(" ")
+            if created_at(int(leader)) in (None, float(created)):
+                found[int(leader)] = float(created)
     return found
 
 
-def remember(record, leader):
-    """Write a session into the record file, with when its leader was created."""
+def created_at(pid):
+    """Return when a process was created, in seconds since 1970, or None if there is none."""
     try:
-        started = psutil.Process(leader).create_time()
+        return psutil.Process(pid).create_time()
     except psutil.NoSuchProcess:
-        started = 0
-    with record.open("a") as file:
-        file.write(f"{leader} {started}\n")
+        return None
+
+
+def started_by(record):
+    """Return the file of the sessions that members of the tree have started, found by the guard."""
+    return record.with_suffix(".descendants")
 
 
 def remember_descendants(record):
-    """Write the sessions of all that the tree's leaders have started into the record file, too."""
-    known = sessions(record)
-    for leader in list(known):
-        try:
+    """Bring the file started_by(record) up to date; called by the guard alone."""
+    file = started_by(record)
+    known = sessions(file)
+    found = dict(known)
+    leaders = {*sessions(record), *known}
+    living = set()
+    for pid in psutil.pids():
+        with contextlib.suppress(OSError):
+            living.add(os.getsid(pid))
+    for leader in leaders & living:
+        with contextlib.suppress(psutil.Error, OSError):  # it has just ended
             for process in psutil.Process(leader).children(recursive=True):
                 session = os.getsid(process.pid)
-                if session not in known:
-                    known.add(session)
-                    remember(record, session)
-        except (psutil.Error, OSError):
-            continue  # one of them has just ended; the next look sees the others
+                if session not in leaders | found.keys():
+                    found[session] = created_at(session) or 0
+    found = {session: created for session, created in found.items() if session in living}
+    if found != known:
+        # In place: the next look would write it again, were this one cut short.
+        file.write_text("".join("%s %s\n" % session for session in found.items()))
 
 
 def members(record):
     """Return the living processes of the tree that the record file describes, as psutil.Process."""
-    ours = sessions(record)
+    ours = {*sessions(record), *sessions(started_by(record))}
     found = []
     for process in psutil.process_iter():
         try:
@@ -118,6 +130,8 @@ def end(record):
         alive = members(record)
     shutil.rmtree(str(temporary(record)), ignore_errors=True)
     record.write_text("")
+    with contextlib.suppress(FileNotFoundError):
+        started_by(record).unlink()
     return len(killed)
 
 
@@ -194,7 +208,8 @@ class ProcessTree:
                 MARK: str(self.record),
             },
         )
-        remember(self.record, process.pid)
+        with self.record.open("a") as record:
+            record.write(f"{process.pid} {created_at(process.pid)}\n")
         return process
 
 
@@ -203,5 +218,6 @@ if __name__ == "__main__":
     ignore_signals()
     record = Path(sys.argv[1])
     while not select.select([sys.stdin], [], [], LOOK)[0]:
-        remember_descendants(record)
+        with contextlib.suppress(OSError, ValueError):  # a full disk must not end the guard
+            remember_descendants(record)
     end(record)

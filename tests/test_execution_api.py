@@ -18,6 +18,8 @@ import jwt
 import pytest
 from test_backfill import DAY, SECOND_TASK_RUNS, break_task
 
+pytestmark = pytest.mark.xdist_group(__name__)  # they share checkouts
+
 # What Airflow's own application has to say about itself. Its routes come in several versions, which
 # are made when the first request arrives; the version is asked for with a header.
 DESCRIBE = """
@@ -25,8 +27,6 @@ import json
 from airflow.api_fastapi.app import create_app
 from airflow.configuration import conf
 from starlette.testclient import TestClient
-
-pytestmark = pytest.mark.xdist_group(__name__)  # they share checkouts
 
 app = create_app(apps="execution")
 execution = next(route.app for route in app.routes if route.path == "/execution")
