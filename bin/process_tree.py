@@ -82,7 +82,7 @@ def remember_descendants(record):
     found = {session: created for session, created in found.items() if session in living}
     if found != known:
         # In place: the next look would write it again, were this one cut short.
-        file.write_text("".join("%s %s\n" % session for session in found.items()))
+        file.write_text("".join(f"{leader} {created}\n" for leader, created in found.items()))
 
 
 def members(record):

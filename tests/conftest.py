@@ -53,13 +53,14 @@ def pytest_runtest_makereport(item, call):
 
 @pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the marks in this hook, too
 def pytest_collection_modifyitems(items):
-    """Keep all that share the fixture `finished` in one process (pytest -n).
+    """Keep tests that share a checkout in one process (pytest -n): those of a fixture below.
 
-    A module whose tests share another fixture says so itself, by a mark of the same kind.
+    Where all tests of a module share one, the module says so itself, by a mark of the same kind.
     """
     for item in items:
-        if "finished" in item.fixturenames and not item.get_closest_marker("xdist_group"):
-            item.add_marker(pytest.mark.xdist_group("finished"))
+        for shared in {"finished", "slow"} & set(item.fixturenames):
+            if not item.get_closest_marker("xdist_group"):
+                item.add_marker(pytest.mark.xdist_group(shared))
 
 
 def pytest_ignore_collect(collection_path, config):

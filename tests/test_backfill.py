@@ -19,8 +19,6 @@ sys.path.insert(0, str(PROJECT / "bin"))
 from backfill import progress_line
 from metadata_db import MetadataDB, Run
 
-pytestmark = pytest.mark.xdist_group("finished")  # together with all that share that checkout
-
 DAY = "2024-06-01"
 
 
