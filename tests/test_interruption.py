@@ -264,25 +264,36 @@ def ready(new_checkout):
 
 @pytest.mark.parametrize("damage", [cut, empty, garble, remove])
 @pytest.mark.parametrize("name", ["airflow.cfg", "airflow.db"])
-def test_a_damaged_file_is_told_kept_aside_and_made_anew(ready, name, damage):
+def test_a_damaged_file_is_told_and_kept_aside(ready, name, damage):
     file = ready.home / name
+    stamp = ready.state / ("config.done" if name == "airflow.cfg" else "initdb.done")
+    whole = file.read_bytes(), stamp.read_bytes()
     damage(file)
     damaged = file.read_bytes() if file.exists() else None
     before = set(ready.state.glob("set-aside/*"))
-    step = "config" if name == "airflow.cfg" else "initdb"
-    outcome = ready.make(step)
-    assert outcome.returncode == 0, outcome.stdout + outcome.stderr
-    told = re.findall(r"repaired: (.*)", outcome.stdout)
-    assert len(told) == 1
-    assert name in told[0]
+    outcome = ready.run("bin/repair-state", ".sandbox/3")
+    assert outcome.returncode == 0, outcome.stderr
+    (told,) = re.findall(r"repaired: (.*)", outcome.stdout)
+    assert name in told
+    assert not stamp.exists()  # so the next make makes it anew
     new = set(ready.state.glob("set-aside/*")) - before
     assert [(folder / name).read_bytes() for folder in new] == (
         [damaged] if damaged is not None else []
     )
-    # And it is good again, which is not told a second time.
+    file.write_bytes(whole[0])
+    stamp.write_bytes(whole[1])
+    assert ready.run("bin/repair-state", ".sandbox/3").stdout == ""
+
+
+@pytest.mark.parametrize("name", ["airflow.cfg", "airflow.db"])
+def test_a_damaged_file_is_made_anew(ready, name):
+    cut(ready.home / name)
     outcome = ready.make("list-dags")
-    assert "dag_test" in outcome.stdout
-    assert "repaired" not in outcome.stdout
+    assert outcome.returncode == 0, outcome.stdout + outcome.stderr
+    assert len(re.findall(r"repaired: ", outcome.stdout)) == 1
+    assert re.search(r"^dag_test\b", outcome.stdout, re.MULTILINE)
+    # And it is good again, which is not told a second time.
+    assert "repaired" not in ready.make("initdb").stdout
 
 
 STAMPS = ["config", "initdb", "dags", "env"]
