@@ -142,7 +142,7 @@ stop:
 
 # The tests run in the environment of edition 3, side by side in so many processes, where they don't
 # share a checkout. Each works in copies of this one, so yours stays as it is.
-PYTEST = EDITION=3 bin/step $(1) bin/sandbox python -m pytest $(2) --dist=loadgroup --edition $(EDITION)
+PYTEST = EDITION=3 bin/step $(1) bin/sandbox python -m pytest $(2) --dist=loadgroup --no-loadscope-reorder --edition $(EDITION)
 
 ## verify : the proof, in two minutes: the line, the numbers, and a broken DAG
 verify: test-env

@@ -61,11 +61,15 @@ def pytest_collection_modifyitems(items):
         for shared in {"finished", "slow"} & set(item.fixturenames):
             if not item.get_closest_marker("xdist_group"):
                 item.add_marker(pytest.mark.xdist_group(shared))
+                item.add_marker("slow")
+    # What takes longest begins first, so that nobody waits for it at the end.
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 
 def pytest_ignore_collect(collection_path, config):
     """Leave out what is about the older editions alone."""
-    if collection_path.name == "test_old_ui.py" and config.getoption("--edition") == "3":
+    older = {"test_old_ui.py", "test_old_backfill.py"}
+    if collection_path.name in older and config.getoption("--edition") == "3":
         return True
 
 

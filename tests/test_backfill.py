@@ -243,21 +243,23 @@ def test_a_killed_task_fails_and_is_shown(slow):
     (slow.path / "dags/dag_example.py").write_text((PROJECT / "dags/dag_example.py").read_text())
 
 
-def test_a_day_before_the_start_date_runs(slow):
-    outcome = slow.make("backfill", "DATE=1899-12-31")
-    assert outcome.returncode == 0, outcome.stdout + outcome.stderr
-    assert progress(outcome.stdout)[-1] == all_succeeded()
+@pytest.fixture(scope="session")
+def verbose(finished):
+    """The outcome of a backfill in which the servers' logs are shown, of a day long ago."""
+    return finished.make("backfill", "DATE=1899-12-31", "V=1")
 
 
-def test_v_1_shows_what_the_servers_log_and_by_default_only_the_paths_are(slow):
-    quiet = slow.make("backfill", f"DATE={DAY}")
-    verbose = slow.make("backfill", f"DATE={DAY}", "V=1")
-    sign = "Uvicorn running on"
-    assert sign not in quiet.stdout
-    assert "(log: .sandbox/3/airflow/logs/api-server.log)" in quiet.stdout
-    assert sign in verbose.stdout
+def test_a_day_before_the_start_date_runs(verbose):
+    assert verbose.returncode == 0, verbose.stdout + verbose.stderr
     assert progress(verbose.stdout)[-1] == all_succeeded()
-    assert slow.processes() == []
+
+
+def test_v_1_shows_what_the_servers_log_and_by_default_only_the_paths_are(finished, verbose):
+    sign = "Uvicorn running on"
+    assert sign not in finished.all.stdout
+    assert "(log: .sandbox/3/airflow/logs/api-server.log)" in finished.all.stdout
+    assert sign in verbose.stdout
+    assert finished.processes() == []
 
 
 def test_a_second_backfill_at_the_same_time_is_refused(finished):

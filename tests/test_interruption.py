@@ -17,7 +17,7 @@ from test_backfill import wait
 from test_end_to_end import GOLDEN, all_succeeded, progress, results_of
 from test_environment import environment, wheels  # noqa: F401  (a fixture)
 
-pytestmark = pytest.mark.xdist_group(__name__)  # they share checkouts
+pytestmark = [pytest.mark.xdist_group(__name__), pytest.mark.slow]  # they share checkouts
 
 
 def start(checkout, *arguments, sign, **options):

@@ -23,7 +23,7 @@ from test_end_to_end import GOLDEN, all_succeeded, progress, results_of
 sys.path.insert(0, str(PROJECT / "bin"))
 from metadata_db import MetadataDB
 
-pytestmark = pytest.mark.xdist_group(__name__)  # they share checkouts
+pytestmark = [pytest.mark.xdist_group(__name__), pytest.mark.slow]  # they share checkouts
 
 KB, MB = 1024, 1024**2
 
@@ -299,7 +299,6 @@ def test_with_512_mb_of_memory_it_says_that_this_is_too_little(ready):
     assert ready.processes() == []
 
 
-@pytest.mark.slow
 def test_a_lid_that_is_closed_for_a_minute_does_not_fail_the_run(ready):
     make = start_until(ready, SECOND_TASK_RUNS)
     stopped = []

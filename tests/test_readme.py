@@ -58,6 +58,7 @@ def pattern(expected):
     return "".join(lines)
 
 
+@pytest.mark.slow
 def test_the_readme_can_be_followed_from_its_first_command_to_its_last(new_checkout, request):
     checkout = new_checkout()
     serving = None

@@ -28,7 +28,7 @@ RUN_BY = {
     "test": "test_targets.py::test_make_verify_and_make_test_run_the_tests_of_an_edition",
     "test-all": "test_targets.py::test_make_test_all_runs_those_of_every_edition",
     "lint": "test_targets.py::test_make_lint_finds_what_is_wrong",
-    "screenshots": "test_targets.py::test_make_screenshots_renews_the_pictures",
+    "screenshots": "test_targets.py::test_make_screenshots_renews_the_pictures_and_sees_the_pages",
     "bench": "test_targets.py::test_make_bench_measures_everything_and_leaves_no_process",
     "doctor": "test_targets.py::test_make_doctor_finds_all_that_is_required",
     "lock": "test_targets.py::test_make_lock_pins_the_newest_versions_with_hashes",
@@ -55,6 +55,7 @@ def test_every_target_of_the_help_is_run_by_a_test(new_checkout):
         assert proof != WALK or ["make", target] in typed, target
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_make_bench_measures_everything_and_leaves_no_process(new_checkout):
     checkout = new_checkout()
@@ -89,7 +90,8 @@ def test_make_lock_pins_the_newest_versions_with_hashes(new_checkout):
         assert len(pinned) == len(re.findall(r"^[\w-]", text, re.MULTILINE)) > 20
 
 
-def test_make_screenshots_renews_the_pictures():
+@pytest.mark.slow
+def test_make_screenshots_renews_the_pictures_and_sees_the_pages():
     find_browser()
     # Its own tests, in checkouts of their own, are below this one, and the path of a browser's
     # socket has room for 107 bytes.

@@ -22,7 +22,7 @@ sys.path.insert(0, str(PROJECT / "bin"))
 from metadata_db import MetadataDB
 from process_tree import members
 
-pytestmark = pytest.mark.xdist_group(__name__)  # they share checkouts
+pytestmark = [pytest.mark.xdist_group(__name__), pytest.mark.slow]  # they share checkouts
 
 HOST = "127.0.0.1"
 READY = r"log in as admin"

@@ -7,7 +7,7 @@ import threading
 
 import psutil
 
-GLANCE = 0.1  # seconds between two looks at the processes; what listens does so for longer
+GLANCE = 0.3  # seconds between two looks at the processes; what listens does so for longer
 
 
 class Watch(threading.Thread):

@@ -25,7 +25,8 @@ LOCKS        := editions/3/requirements tests/tools
 LOCK_OPTIONS := --python-version 3.10
 
 VERIFY := tests/test_end_to_end.py tests/test_control.py tests/test_dag.py tests/test_sandbox.py
-TESTS  :=
+# The tests of the pages in a browser are run by make screenshots, which one of the others runs.
+TESTS  := --ignore=tests/test_browser.py
 
 # 64 bytes or more, so that Airflow does not warn of a weak key.
 SECRETS  := api_auth.jwt_secret

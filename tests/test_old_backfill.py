@@ -1,4 +1,4 @@
-"""A backfill that is interrupted, on any edition: nothing of it is left, and the next one runs."""
+"""The backfills of the older editions, when they are interrupted."""
 
 import os
 import signal
