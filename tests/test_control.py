@@ -16,8 +16,8 @@ def test_on_a_broken_dag_the_proof_fails_and_shows_why(new_checkout):
     # What make all printed, which is in the failed test's report.
     (*_, last) = re.findall(r"finished run 1 of 1 .*", tests.stdout)
     assert "| succeeded: 1 | running: 0 | failed: 2 |" in last
-    assert "the reason why" in tests.stdout
-    if checkout.edition == "3":
+    if checkout.edition == "3":  # the backfills of the others show no task's log
+        assert "the reason why" in tests.stdout
         (log,) = set(re.findall(r"run_regression of \S+ failed; (\S+) ends:", tests.stdout))
         assert re.fullmatch(r"\.sandbox/3/airflow/logs/.*/attempt=1\.log", log)
         assert "then run: make backfill" in tests.stdout
