@@ -1,0 +1,52 @@
+"""The tests' own promises: what hangs costs one test, and a skip can be refused."""
+
+import os
+import sys
+
+import psutil
+import pytest
+
+TESTS = """
+import subprocess
+import pytest
+
+def test_that_hangs(new_checkout):
+    checkout = new_checkout()
+    subprocess.Popen(["sleep", "601"], env={"AIRFLOW_HOME": str(checkout.home)})
+    checkout.run("sleep", "602")
+
+def test_after_it():
+    pass
+
+def test_that_is_skipped():
+    pytest.skip("for no good reason")
+"""
+
+
+@pytest.fixture
+def checkout(new_checkout):
+    checkout = new_checkout()
+    (checkout.path / "tests/test_small.py").write_text(TESTS)
+    return checkout
+
+
+def run(checkout, **variables):
+    """Return what pytest prints of these three tests."""
+    command = [sys.executable, "-m", "pytest", "-p", "no:xdist", "--timeout=3", "--basetemp=made"]
+    environment = {**os.environ, "NO_SKIPS": "", **variables}
+    return checkout.run(*command, "tests/test_small.py", env=environment).stdout
+
+
+def test_a_test_that_hangs_is_ended_with_what_it_started_and_costs_no_other(checkout):
+    printed = run(checkout)
+    assert "1 failed, 1 passed, 1 skipped" in printed
+    assert "Timeout" in printed
+    everybody = [process.info["environ"] or {} for process in psutil.process_iter(["environ"])]
+    # Its checkout is below this one.
+    assert not [e for e in everybody if e.get("AIRFLOW_HOME", "").startswith(str(checkout.path))]
+
+
+def test_with_no_skips_a_skipped_test_has_failed(checkout):
+    printed = run(checkout, NO_SKIPS="1")
+    assert "2 failed, 1 passed" in printed
+    assert "for no good reason" in printed
