@@ -32,7 +32,7 @@ def checkout(new_checkout):
 
 def run(checkout, **variables):
     """Return what pytest prints of these three tests."""
-    command = [sys.executable, "-m", "pytest", "-p", "no:xdist", "--timeout=3", "--basetemp=made"]
+    command = [sys.executable, "-m", "pytest", "-p", "no:xdist", "--timeout=3", "--basetemp=../made"]
     environment = {**os.environ, "NO_SKIPS": "", **variables}
     return checkout.run(*command, "tests/test_small.py", env=environment).stdout
 
@@ -42,8 +42,8 @@ def test_a_test_that_hangs_is_ended_with_what_it_started_and_costs_no_other(chec
     assert "1 failed, 1 passed, 1 skipped" in printed
     assert "Timeout" in printed
     everybody = [process.info["environ"] or {} for process in psutil.process_iter(["environ"])]
-    # Its checkout is below this one.
-    assert not [e for e in everybody if e.get("AIRFLOW_HOME", "").startswith(str(checkout.path))]
+    made = str(checkout.path.with_name("made"))
+    assert not [one for one in everybody if one.get("AIRFLOW_HOME", "").startswith(made)]
 
 
 def test_with_no_skips_a_skipped_test_has_failed(checkout):
