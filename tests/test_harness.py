@@ -32,7 +32,15 @@ def checkout(new_checkout):
 
 def run(checkout, **variables):
     """Return what pytest prints of these three tests."""
-    command = [sys.executable, "-m", "pytest", "-p", "no:xdist", "--timeout=3", "--basetemp=../made"]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-p",
+        "no:xdist",
+        "--timeout=3",
+        "--basetemp=../made",
+    ]
     environment = {**os.environ, "NO_SKIPS": "", **variables}
     return checkout.run(*command, "tests/test_small.py", env=environment).stdout
 
