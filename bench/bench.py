@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Measure how fast the kit is, as ratios between things that are timed in turn in one run.
 
-Usage: make bench [ROUNDS=3]
+Usage: make bench [ROUNDS=3] [START=2024-01-01 END=2024-01-22]
 
 Seconds differ from machine to machine and from minute to minute; a ratio of two things measured
 side by side does not, much. Names each measurement as it begins and prints its seconds as it ends;
@@ -31,10 +31,9 @@ from interruption import Interrupted, catch_signals  # noqa: E402
 from process_tree import ProcessTree  # noqa: E402
 
 # Days in the past, so that no scheduled run of today is in anybody's way.
-DAYS = [str(date(2024, 1, 1) + timedelta(number)) for number in range(22)]
-DAY = DAYS[0]
-RANGE = [f"START={DAYS[0]}", f"END={DAYS[-1]}"]
-TASKS = 3 * len(DAYS)
+FIRST, LAST = date(2024, 1, 1), date(2024, 1, 22)
+DAY = str(FIRST)
+TASKS = 3  # of the DAG
 PORT = 18080  # of the api-server that is started by hand
 PATIENCE = 300  # seconds that it gets to be ready
 LOG_TAIL = 2000  # characters shown of what failed
@@ -136,17 +135,17 @@ def healthy():
         return False
 
 
-def shell_loop():
-    """Return a shell script that runs what the tasks of the DAG run, one after the other.
+def shell_loop(days):
+    """Return a shell script that runs what the tasks of the DAG run for each of days, in turn.
 
     The commands are the DAG's own; it is a shell, instead of Airflow, that fills in the day.
     """
     printed = output([sys.executable, "-c", DESCRIBE, PROJECT / "dags/dag_example.py"])
     commands = json.loads(printed.splitlines()[-1])
-    if len(commands) * len(DAYS) != TASKS:
+    if len(commands) != TASKS:
         raise Failed(f"the DAG has {len(commands)} tasks")
     tasks = "\n".join(f"  ({command.replace('{{ ds }}', '$day')})" for command in commands)
-    return f"set -e\nfor day in {' '.join(DAYS)}; do\n{tasks}\ndone"
+    return f"set -e\nfor day in {' '.join(days)}; do\n{tasks}\ndone"
 
 
 def compare(rounds, ours, *others, tasks=None):
@@ -171,8 +170,11 @@ def compare(rounds, ours, *others, tasks=None):
     return lines
 
 
-def measure(rounds, folder):
-    """Return the lines of the table, as compare() makes them; folder: for temporary files."""
+def measure(rounds, days, folder):
+    """Return the lines of the table, as compare() makes them.
+
+    days: those of the long backfill, as YYYY-MM-DD; folder: for temporary files.
+    """
     python = [sys.executable]
     data = ["--data", PROJECT / "data/auto-mpg.data", "--out", f"{folder}/results"]
     table = compare(
@@ -194,29 +196,34 @@ def measure(rounds, folder):
         ("make all, warm", lambda: seconds(["make", "all", f"DATE={DAY}"])),
         ("the same steps by hand", lambda: by_hand(homes.pop())),
     )
-    loop = ["bin/sandbox", "bash", "-c", shell_loop()]
+    span = [f"START={days[0]}", f"END={days[-1]}"]
+    loop = ["bin/sandbox", "bash", "-c", shell_loop(days)]
     others = [("its commands in a shell loop", lambda: seconds(loop))]
     if (PROJECT / ".sandbox/2/env.done").exists():
         say("make list-dags EDITION=2, to set it up ...")
         seconds(["make", "list-dags", "EDITION=2"])
-        older = ["make", "backfill", "EDITION=2", *RANGE]
+        older = ["make", "backfill", "EDITION=2", *span]
         others.append(("on Airflow 2", lambda: seconds(older)))
     else:
         say("Airflow 2 is left out; it is measured, too, after: make env EDITION=2")
-    ours = (f"a backfill of {len(DAYS)} days", lambda: seconds(["make", "backfill", *RANGE]))
-    return table + compare(rounds, ours, *others, tasks=TASKS)
+    ours = (f"a backfill of {len(days)} days", lambda: seconds(["make", "backfill", *span]))
+    return table + compare(rounds, ours, *others, tasks=TASKS * len(days))
 
 
 def main(arguments):
     """Measure, and print the table; return the exit code."""
-    if len(arguments) != 1 or not arguments[0].isdecimal() or os.environ.get("EDITION") != "3":
+    if len(arguments) != 3 or os.environ.get("EDITION") != "3":
         print("bench: it measures edition 3, so type: make bench", file=sys.stderr)
         return 2
     rounds = int(arguments[0])
+    first, last = map(date.fromisoformat, arguments[1:])
+    if first == last:  # as make has it where no range was given
+        first, last = FIRST, LAST
+    days = [str(first + timedelta(number)) for number in range((last - first).days + 1)]
     catch_signals()
     try:
         with tempfile.TemporaryDirectory() as folder:
-            table = measure(rounds, folder)
+            table = measure(rounds, days, folder)
     except Failed as failure:
         print(f"bench: {failure}", file=sys.stderr)
         return 1

@@ -230,7 +230,8 @@ def test_on_a_terminal_it_shows_that_something_happens_and_no_list_of_packages(c
     code, sent = on_terminal([*command, "bin/make-env", ".sandbox/3/env", "lock.txt"], checkout)
     assert code == 0, sent
     assert re.search(r" \d+ MB, \d+ s\r", sent)
-    assert sent.count("\n") < 6, sent  # a counter ends in \r, and has as many as the seconds it takes
+    # A counter ends in \r, and has as many as the seconds that it takes.
+    assert sent.count("\n") < 6, sent
     assert sent.splitlines()[-1].startswith("make-env: Python")
     assert "Terminated" not in sent
 
