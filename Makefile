@@ -31,7 +31,9 @@ V ?=
 # Strict settings: a misspelt variable is reported, and a failing command stops the recipe.
 MAKEFLAGS += --warn-undefined-variables --no-builtin-rules
 SHELL := bash
-.SHELLFLAGS := -eu -o pipefail -c
+.SHELLFLAGS := -p -eu -o pipefail -c
+# -p: without your BASH_ENV, in which a shell may say or do anything; nor do the scripts read it.
+unexport BASH_ENV
 .DEFAULT_GOAL := help
 .SUFFIXES:
 .DELETE_ON_ERROR:
@@ -58,9 +60,10 @@ export $(VARIABLES) PYTHON_MIN PYTHON_MAX BAD_IN_PATH
 # How a step runs: bin/step announces a command and times it, bin/sandbox runs one in the
 # edition's environment. A file NAME.done exists if, and only if, that step has succeeded.
 
+CHECK :=
 # Before each: are the variables right, is no other make at work here, is what there is undamaged?
 begin:
-	@bin/check-input
+	@bin/check-input $(CHECK)
 	@bin/claim-checkout
 	@bin/repair-state $(STATE)
 
@@ -129,6 +132,7 @@ report: begin $(STATE)/env.done $(if $(wildcard results/$(EDITION)/$(END)/result
 	@bin/step "Write the report" bin/sandbox python bin/make_report.py "results/$$EDITION/$$END"
 
 ## ui : Airflow's web pages, for this machine alone, until Ctrl-C or make stop
+ui: CHECK := ui
 ui: begin $(STATE)/dags.done
 	@rm -f .sandbox/last-make # other makes may work here meanwhile: see bin/claim-checkout
 	@exec bin/step "Serve Airflow's web pages" bin/sandbox $(UI) 9> >(bin/open-browser)
@@ -183,7 +187,7 @@ screenshots: tools
 ## bench : how fast it is, against the same steps typed by hand
 bench: begin $(STATE)/dags.done
 	@rm -f .sandbox/last-make # what is measured are other makes: see bin/claim-checkout
-	@bin/step "Measure" bin/sandbox python bench/bench.py "$$ROUNDS"
+	@bin/step "Measure" bin/sandbox python bench/bench.py "$$ROUNDS" "$$START" "$$END"
 
 ### Care
 
