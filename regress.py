@@ -114,7 +114,8 @@ def read_lines(path):
     # Bytes that are no UTF-8 become characters that are neither a number nor printable. Empty lines
     # at the end, which an editor leaves, mean nothing.
     text = content.decode("utf-8-sig", "surrogateescape")
-    if kind := kind_of(content, text):
+    kind = kind_of(content, text)
+    if kind:
         raise BadData(f"{path}: this seems to be {kind}, expected a text like data/auto-mpg.data")
     return list(io.StringIO(text.rstrip() and text.rstrip() + "\n"))
 
