@@ -51,6 +51,7 @@ RUN_AGAIN = ["--reprocess-behavior", "completed"]
 WAITING = {None, "scheduled", "up_for_retry", "up_for_reschedule", "deferred", "awaiting_input"}
 RUNNING = {"queued", "running", "restarting"}
 FAILED = {"failed", "upstream_failed"}
+SKIPPED = {"skipped", "removed"}
 
 
 class CannotRun(Exception):
@@ -77,7 +78,7 @@ def progress_line(runs):
     return (
         f"INFO - [backfill progress] | finished run {sum(map(finished, runs))} of {len(runs)}"
         f" | tasks waiting: {count(WAITING)} | succeeded: {states['success']}"
-        f" | running: {count(RUNNING)} | failed: {count(FAILED)} | skipped: {states['skipped']}"
+        f" | running: {count(RUNNING)} | failed: {count(FAILED)} | skipped: {count(SKIPPED)}"
         f" | deadlocked: {deadlocked} | not ready: {states[None]}"
     )
 
