@@ -183,7 +183,7 @@ screenshots: tools
 ## bench : how fast it is, against the same steps typed by hand
 bench: begin $(STATE)/dags.done
 	@rm -f .sandbox/last-make # what is measured are other makes: see bin/claim-checkout
-	@bin/step "Measure" bin/sandbox python bench/bench.py "$$ROUNDS"
+	@bin/step "Measure" bin/sandbox python bench/bench.py "$$ROUNDS" "$$START" "$$END"
 
 ### Care
 
