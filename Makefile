@@ -146,7 +146,9 @@ PYTEST = EDITION=3 bin/step $(1) bin/sandbox python -m pytest $(2) --dist=loadgr
 
 ## verify : the proof, in two minutes: the line, the numbers, and a broken DAG
 verify: test-env
-	@$(call PYTEST,"Verify edition $(EDITION)",-v -n 2) $(VERIFY)
+	@$(call PYTEST,"Verify edition $(EDITION)",-v -n 2) $(VERIFY) || { \
+	    echo "verify: some tests failed, which are named above. To run the DAG alone and see why it" \
+	    "fails: make all EDITION=$(EDITION). What a message means: docs/troubleshooting.md" >&2; exit 1; }
 
 ## test : all tests, faults included, for those who change the kit
 test: test-env

@@ -138,6 +138,9 @@ def test_make_verify_and_make_test_run_the_tests_of_an_edition(small, target):
     outcome = small.make(target)
     assert outcome.returncode == 2
     assert "1 failed" in outcome.stdout
+    if target == "verify":  # whose users did not write the tests
+        assert "make all EDITION=3. " in outcome.stderr
+        assert outcome.stderr.splitlines()[-2].startswith("verify: some tests failed")
 
 
 def test_make_test_all_runs_those_of_every_edition(small):
