@@ -59,6 +59,7 @@ def pattern(expected):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_the_readme_can_be_followed_from_its_first_command_to_its_last(new_checkout, request):
     checkout = new_checkout()
     serving = None
