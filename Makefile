@@ -31,7 +31,9 @@ V ?=
 # Strict settings: a misspelt variable is reported, and a failing command stops the recipe.
 MAKEFLAGS += --warn-undefined-variables --no-builtin-rules
 SHELL := bash
-.SHELLFLAGS := -eu -o pipefail -c
+.SHELLFLAGS := -p -eu -o pipefail -c
+# -p: without your BASH_ENV, in which a shell may say or do anything; nor do the scripts read it.
+unexport BASH_ENV
 .DEFAULT_GOAL := help
 .SUFFIXES:
 .DELETE_ON_ERROR:
@@ -56,52 +58,58 @@ LOCK := editions/$(EDITION)/requirements.txt
 export $(VARIABLES) PYTHON_MIN PYTHON_MAX BAD_IN_PATH
 
 # How a step runs: bin/step announces a command and times it, bin/sandbox runs one in the
-# edition's environment. A file NAME.done exists if, and only if, that step has succeeded.
+# edition's environment. A file NAME.done exists if, and only if, that step has succeeded with what
+# stands here as it is now. Dates of files say nothing: a copy may have an old one, or one to come.
+MADE_FROM := env: environment.yml $(LOCK) $(dir $(LOCK))build-constraints.txt bin/make-env \
+    tools: tests/tools.txt config: editions/$(EDITION)/edition.mk bin/set_config.py initdb: dags: $(DAGS)
 
+CHECK :=
+SINCE :=
 # Before each: are the variables right, is no other make at work here, is what there is undamaged?
 begin:
-	@bin/check-input
+	@bin/check-input $(CHECK)
 	@bin/claim-checkout
-	@bin/repair-state $(STATE)
+	@bin/repair-state $(STATE) $(MADE_FROM)
 
 ### The tutorial, step by step
 
 ## all : everything below, from the environment to the results
+all: SINCE := --since $(STATE)/backfill.began
 all: ready env config initdb list-dags list-tasks backfill results
 	@echo "   next: make report, or make ui; all there is: make help"
 
 ## env : the environment: a Python from conda or in a venv, and the locked packages
 env: begin $(STATE)/env.done
 	@echo "   environment: $(STATE)/env"
-$(STATE)/env.done: environment.yml $(LOCK) bin/make-env
+$(STATE)/env.done:
 	@bin/refuse-beside-ui $(STATE)
 	@bin/step "Make the environment" bin/make-env $(STATE)/env $(LOCK)
-	@pwd -P > $@
+	@{ cat $(@:done=now) && pwd -P; } > $@
 
 ## config : airflow.cfg as Airflow makes it, with our dags_folder and a few more settings
 config: begin $(STATE)/config.done
 	@echo "   configuration: $(STATE)/airflow/airflow.cfg"
-$(STATE)/config.done: $(STATE)/env.done editions/$(EDITION)/edition.mk bin/set_config.py
+$(STATE)/config.done: | $(STATE)/env.done
 	@bin/refuse-beside-ui $(STATE)
 	@bin/step "Let Airflow make its airflow.cfg" bin/sandbox $(MAKE_CONFIG)
 	@bin/step "Set dags_folder in it, and more" bin/sandbox bin/set_config.py \
 	    $(STATE)/airflow/airflow.cfg $(SECRETS:%=--secret %) \
 	    core.dags_folder="$$(pwd -P)/$(DAGS)" $(SETTINGS)
-	@grep '^\[' $(STATE)/airflow/airflow.cfg > $@
+	@{ cat $(@:done=now) && grep '^\[' $(STATE)/airflow/airflow.cfg; } > $@
 
 ## initdb : the metadata database, where Airflow keeps what it knows
 initdb: begin $(STATE)/initdb.done
 	@echo "   metadata database: $(STATE)/airflow/airflow.db"
-$(STATE)/initdb.done: $(STATE)/config.done
+$(STATE)/initdb.done: | $(STATE)/config.done
 	@bin/refuse-beside-ui $(STATE)
 	@bin/step "Set up the metadata database" bin/sandbox $(INITDB)
-	@touch $@
+	@cp $(@:done=now) $@
 
 # Airflow 3 runs a DAG as it stands in the database; the older ones read the file each time.
-$(STATE)/dags.done: $(STATE)/initdb.done $(wildcard $(DAGS)/*.py)
+$(STATE)/dags.done: | $(STATE)/initdb.done
 	@bin/step "Create the DAG" bin/sandbox python $(DAGS)/dag_example.py
-	$(if $(STORE_DAGS),@bin/step "Store it in the metadata database" bin/sandbox $(STORE_DAGS))
-	@touch $@
+	@bin/step $(READ_DAGS)
+	@cp $(@:done=now) $@
 
 ## list-dags : the DAGs that Airflow knows
 list-dags: begin $(STATE)/dags.done
@@ -113,6 +121,7 @@ list-tasks: begin $(STATE)/dags.done
 
 ## backfill : run the DAG for a day, or for each day of a range, and watch it
 backfill: begin $(STATE)/dags.done
+	@touch $(STATE)/backfill.began
 	$(if $(CLEAR),@bin/step "Clear earlier runs of these days" \
 	    bin/sandbox $(CLEAR) -s "$$START" -e "$$END")
 	@bin/step "Run a backfill of dag_test" bin/sandbox $(BACKFILL) -s "$$START" -e "$$END"
@@ -120,7 +129,7 @@ backfill: begin $(STATE)/dags.done
 
 ## results : the results as a table, and where the picture is
 results: begin $(STATE)/env.done $(if $(wildcard results/$(EDITION)/$(END)/results.csv),,backfill)
-	@bin/step "Show the results" bin/sandbox python bin/show_results.py "results/$$EDITION/$$END"
+	@bin/step "Show the results" bin/sandbox python bin/show_results.py $(SINCE) "results/$$EDITION/$$END"
 
 ### After the tutorial
 
@@ -129,6 +138,7 @@ report: begin $(STATE)/env.done $(if $(wildcard results/$(EDITION)/$(END)/result
 	@bin/step "Write the report" bin/sandbox python bin/make_report.py "results/$$EDITION/$$END"
 
 ## ui : Airflow's web pages, for this machine alone, until Ctrl-C or make stop
+ui: CHECK := ui
 ui: begin $(STATE)/dags.done
 	@rm -f .sandbox/last-make # other makes may work here meanwhile: see bin/claim-checkout
 	@exec bin/step "Serve Airflow's web pages" bin/sandbox $(UI) 9> >(bin/open-browser)
@@ -173,10 +183,10 @@ test-env:
 
 # What only the tests need, beside the environment: linters, and the builder of a conda channel.
 tools: begin $(STATE)/tools.done
-$(STATE)/tools.done: tests/tools.txt $(STATE)/env.done
+$(STATE)/tools.done: | $(STATE)/env.done
 	@ENV_MANAGER=venv PYTHON=$(STATE)/env/bin/python \
 	    bin/step "Make the environment of the test tools" bin/make-env $(STATE)/tools tests/tools.txt
-	@touch $@
+	@cp $(@:done=now) $@
 
 ## screenshots : renew the README's pictures of the web pages, in docs/
 screenshots: tools

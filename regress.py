@@ -45,8 +45,16 @@ NUMBERS = [
 ]
 # No car has less than 1 or more than 99999 of anything, in the units of data/README.md.
 EXPECTED = dict.fromkeys(NUMBERS, "a number from 1 to 99999")
+EXPECTED["horsepower"] += ", or ? if it is unknown"
 EXPECTED["car_name"] = "a name, in double quotes if it has blanks"
 EXPECTED["surplus"] = "the end of the line"
+# What files of other kinds begin with.
+KINDS = {
+    b"\xff\xfe": "text in UTF-16; save it as UTF-8",
+    b"\xfe\xff": "text in UTF-16; save it as UTF-8",
+    b"\x1f\x8b": "a gzip archive; unpack it",
+    b"PK\x03\x04": "a zip archive or a spreadsheet; unpack it, or save it as text",
+}
 FIELD = re.compile(r'"[^"]*"|\S+')
 NAME = re.compile(r'"[^"]+"|[^"]+')
 
@@ -103,8 +111,35 @@ def read_lines(path):
         raise BadData(
             f"{path}: more than {MOST_LINES} lines or {MOST_BYTES} bytes, the most it takes"
         )
-    # Bytes that are no UTF-8 become characters that are neither a number nor printable.
-    return list(io.StringIO(content.decode("utf-8-sig", "surrogateescape")))
+    # Bytes that are no UTF-8 become characters that are neither a number nor printable. Empty lines
+    # at the end, which an editor leaves, mean nothing.
+    text = content.decode("utf-8-sig", "surrogateescape")
+    kind = kind_of(content, text)
+    if kind:
+        raise BadData(f"{path}: this seems to be {kind}, expected a text like data/auto-mpg.data")
+    return list(io.StringIO(text.rstrip() and text.rstrip() + "\n"))
+
+
+def kind_of(content, text):
+    """Return in a few words what a file is, of the kinds that people mistake for this one, or None.
+
+    content: its bytes. text: the same, decoded as UTF-8.
+    """
+    for begin, kind in KINDS.items():
+        if content.startswith(begin):
+            return kind
+    first = text.lstrip().partition("\n")[0]
+    if "\r" in text and "\n" not in text:
+        return "text with the line ends of an old Mac (CR); save it with those of today (LF)"
+    if text.lstrip().startswith("<"):
+        return "a web page, or XML"
+    # Eight commas part nine columns. The last column, a name, may have some of its own.
+    for mark, name in (",", "commas"), (";", "semicolons"):
+        if first.partition('"')[0].count(mark) >= len(NUMBERS) - 1:
+            return f"a CSV file, its columns parted by {name}; here it is blanks"
+    if first.split()[:1] == ["mpg"]:
+        return "a table with a header; here the first line is the first car"
+    return None
 
 
 def read_cars(path):
@@ -137,6 +172,8 @@ def read_cars(path):
     if not good.to_numpy().all():
         row, column = np.argwhere(~good.to_numpy())[0]
         name = good.columns[column]
+        if not "".join(rows[row]):
+            raise BadData(f"{path}: line {row + 1} is empty, expected a car; take it out")
         raise BadData(
             f"{path}: line {row + 1}, column {column + 1} ({name}): "
             f"found {text.loc[row, name][:40]!r}, expected {EXPECTED[name]}"

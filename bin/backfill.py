@@ -51,7 +51,6 @@ RUN_AGAIN = ["--reprocess-behavior", "completed"]
 WAITING = {None, "scheduled", "up_for_retry", "up_for_reschedule", "deferred", "awaiting_input"}
 RUNNING = {"queued", "running", "restarting"}
 FAILED = {"failed", "upstream_failed"}
-SKIPPED = {"skipped", "removed"}
 
 
 class CannotRun(Exception):
@@ -78,7 +77,7 @@ def progress_line(runs):
     return (
         f"INFO - [backfill progress] | finished run {sum(map(finished, runs))} of {len(runs)}"
         f" | tasks waiting: {count(WAITING)} | succeeded: {states['success']}"
-        f" | running: {count(RUNNING)} | failed: {count(FAILED)} | skipped: {count(SKIPPED)}"
+        f" | running: {count(RUNNING)} | failed: {count(FAILED)} | skipped: {states['skipped']}"
         f" | deadlocked: {deadlocked} | not ready: {states[None]}"
     )
 

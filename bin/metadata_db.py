@@ -35,6 +35,21 @@ class MetadataDB:
             f"{path.as_uri()}?mode=rw", uri=True, timeout=30, isolation_level=None
         )
 
+    def dag_ids(self):
+        """Return the ids of the DAGs that can be run, sorted (Airflow 3)."""
+        rows = self._db.execute("SELECT dag_id FROM dag WHERE NOT is_stale ORDER BY dag_id")
+        return [dag_id for (dag_id,) in rows]
+
+    def import_errors(self):
+        """Return a pair of path and text for each DAG file that could not be read (Airflow 3)."""
+        return list(self._db.execute("SELECT filename, stacktrace FROM import_error"))
+
+    def forget_what_is_older_than(self, time):
+        """Let the DAGs and the import errors that no file has had since a time, a datetime in UTC,
+        be history (Airflow 3): they are not run any more, and their DAG runs stay."""
+        self._db.execute("UPDATE dag SET is_stale = 1 WHERE last_parsed_time < ?", [_text(time)])
+        self._db.execute("DELETE FROM import_error WHERE timestamp < ?", [_text(time)])
+
     def dag_is_paused(self, dag_id):
         """Return the pause flag of a DAG; raises LookupError if the database has no such DAG."""
         row = self._db.execute(
@@ -110,12 +125,17 @@ class MetadataDB:
         self._db.execute("DELETE FROM ab_user WHERE username = ?", [name])
 
     def runs(self, backfill_id):
-        """Return the DAG runs of a backfill, in its order, as a list of Run."""
+        """Return the DAG runs of a backfill, in its order, as a list of Run.
+
+        What an earlier run of a day had and its DAG has no more ("removed") is no part of it:
+        Airflow 2 counts it nowhere.
+        """
         tasks = {}
         for run_id, task_id, state, try_number in self._db.execute(
             "SELECT ti.run_id, ti.task_id, ti.state, ti.try_number FROM task_instance ti"
             " JOIN dag_run r ON r.dag_id = ti.dag_id AND r.run_id = ti.run_id"
-            " JOIN backfill_dag_run b ON b.dag_run_id = r.id WHERE b.backfill_id = ?",
+            " JOIN backfill_dag_run b ON b.dag_run_id = r.id"
+            " WHERE b.backfill_id = ? AND ti.state IS NOT 'removed'",
             [backfill_id],
         ):
             tasks.setdefault(run_id, {})[task_id] = (state, try_number)

@@ -1,9 +1,12 @@
 #!/usr/bin/env python3
 """Print the results table of a run, what to see in it, and where its picture is.
 
-usage: show_results.py RESULTS_DIR
+usage: show_results.py [--since FILE] RESULTS_DIR
 
-Exit status: 0 printed; 1 results.csv or the picture is missing or damaged; 2 usage.
+--since FILE: show only what is not older than FILE, which was touched before a backfill; if its
+last day, that of RESULTS_DIR, had no DAG run, the last one that had.
+
+Exit status: 0 printed; 1 results.csv or the picture is missing, damaged or too old; 2 usage.
 """
 
 import argparse
@@ -61,6 +64,19 @@ def read_results(path):
     return rows
 
 
+def last_since(file, folder):
+    """Return the folder, or the last one beside it of an earlier day, whose results are not older
+    than a file; None if there is none."""
+    parent, day = os.path.split(os.path.abspath(folder))
+    for name in sorted(os.listdir(parent), reverse=True):
+        results = os.path.join(parent, name, "results.csv")
+        if name > day or not os.path.exists(results):
+            continue
+        if os.path.getmtime(results) >= os.path.getmtime(file):
+            return os.path.relpath(os.path.join(parent, name))
+    return None
+
+
 def again(folder):
     """Return the command to type to have the results in a folder made anew."""
     edition, day = os.path.abspath(folder).split(os.sep)[-2:]
@@ -107,8 +123,20 @@ def lesson(rows):
 
 def main():
     parser = argparse.ArgumentParser(description="Print the results table of a run.")
+    parser.add_argument("--since", metavar="FILE")
     parser.add_argument("results", metavar="RESULTS_DIR")
-    folder = parser.parse_args().results
+    arguments = parser.parse_args()
+    folder = arguments.results
+    if arguments.since and os.path.isdir(os.path.dirname(folder)):
+        folder = last_since(arguments.since, folder)
+        if not folder:
+            day = os.path.basename(arguments.results)
+            sys.exit(
+                "show_results.py: this run made no results.csv; what there is comes from an earlier"
+                f" one. To see that: make results DATE={day}"
+            )
+        if folder != arguments.results:
+            print(f"The last day that had a run is {os.path.basename(folder)}.\n")
     path = os.path.join(folder, "results.csv")
     try:
         rows = read_results(path)

@@ -99,9 +99,14 @@ class Checkout:
         self.done("env", "tools")
 
     def done(self, *steps):
-        """Mark steps as done, as make does after their success."""
+        """Mark steps as done with the inputs as they are now, as make does after their success."""
+        outcome = self.make("begin")
+        assert outcome.returncode == 0, outcome.stderr
+        (self.path / ".sandbox/last-make").unlink()
         for step in steps:
-            (self.state / f"{step}.done").write_text(f"{self.path}\n")
+            text = (self.state / f"{step}.now").read_text()
+            text += f"{self.path}\n" if step == "env" else ""
+            (self.state / f"{step}.done").write_text(text)
 
     def run(self, *command, **options):
         """Run a command in the checkout; return its subprocess.CompletedProcess, output as text."""

@@ -72,7 +72,7 @@ class Machine:
         state = self.checkout / ".sandbox" / edition
         (state / "env/bin").mkdir(parents=True)
         (state / "env/bin/python").symlink_to(sys.executable)
-        (state / "env.done").write_text(f"{place or self.checkout}\n")
+        (state / "env.done").write_text(f"a checksum\n{place or self.checkout}\n")
 
     def doctor(self, *arguments, before=(), **variables):
         """Run bin/doctor; return its subprocess.CompletedProcess, output as text."""

@@ -120,6 +120,12 @@ HOSTILE = {
     "TZ": "Asia/Tokyo",
     "LC_ALL": "xx_YY",
     "http_proxy": "http://127.0.0.1:1",
+    "ALL_PROXY": "socks5://127.0.0.1:1",
+    "all_proxy": "socks://127.0.0.1:1",
+    "no_proxy": "localhost,[::1],fe80::/10,::1",
+    "PYTHONHOME": "/elsewhere",
+    "V": "0",
+    "PORT": "80",
 }
 
 
@@ -127,8 +133,10 @@ def test_a_second_make_all_runs_the_tasks_again_but_not_the_set_up_whatever_the_
     finished,
 ):
     (results_of(finished) / "results.csv").unlink()
-    hostile = {**os.environ, **HOSTILE}
-    outcome = finished.run("bash", "-c", "umask 077; exec make -j8 all 2>&1", env=hostile)
+    hostile = {**os.environ, **HOSTILE, "BASH_ENV": str(finished.path.with_name("bash_env"))}
+    finished.path.with_name("bash_env").write_text("echo 'Welcome back'; cd /\n")
+    outcome = finished.run("bash", "-p", "-c", "umask 077; exec make -j8 all 2>&1", env=hostile)
+    assert "repaired" not in outcome.stdout
     assert outcome.returncode == 0, outcome.stdout
     assert progress(outcome.stdout)[-1] == all_succeeded()
     # It is there again, so this was no earlier success.

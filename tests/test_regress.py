@@ -197,6 +197,14 @@ def test_another_seed_gives_other_numbers(main_in_process, tmp_path):
         assert ours["test_mse"] != theirs["test_mse"]
 
 
+@pytest.mark.parametrize("end", ["\n", "\n\n \n", "\r\n\r\n", " "])
+def test_empty_lines_at_the_end_make_no_difference(frame, end, tmp_path):
+    data = tmp_path / "longer.data"
+    data.write_text(DATA.read_text() + end)
+    cars, dropped = regress.read_cars(data)
+    assert cars.equals(frame[0][cars.columns]) and dropped == 6
+
+
 def test_windows_line_ends_make_no_difference(frame, tmp_path):
     data = tmp_path / "crlf.data"
     data.write_bytes(DATA.read_bytes().replace(b"\n", b"\r\n"))
@@ -238,9 +246,18 @@ BAD_DATA = {
     "a missing name": (edited(7, '\t"chevrolet impala"', ""), "line 7, column 9 (car_name)"),
     "a surplus column": (edited(5, '"\n', '" x\n'), "line 5, column 10 (surplus): found 'x'"),
     "surplus from line 1": (edited(1, '"\n', '" x y\n'), "line 1, column 10 (surplus)"),
-    "an empty line": (edited(4, LINES[3], "\n"), "line 4, column 1 (mpg): found ''"),
+    "an empty line": (edited(4, LINES[3], "\n"), "line 4 is empty"),
+    "NA": (edited(33, "?", "NA"), "found 'NA', expected a number from 1 to 99999, or ?"),
+    "no value": (edited(33, "?", "-"), "(horsepower): found '-', expected a number from 1 to"),
+    "a CSV": (edited(1, LINES[0], "18,8,307,130,3504,12,70,1,chevrolet\n"), "a CSV file, its"),
+    "a header": ("mpg cylinders displacement\n" + DATA.read_text(), "a table with a header"),
+    "CSV with a header": ("mpg;cyl;disp;hp;w;acc;year;origin;name\n", "parted by semicolons"),
+    "a Mac's": (DATA.read_text().replace("\n", "\r"), "the line ends of an old Mac"),
+    "UTF-16": ("\udcff\udcfem\0p\0g\0", "text in UTF-16"),
+    "gzip": ("\x1f\udc8b\x08\0", "a gzip archive"),
+    "Excel": ("PK\x03\x04...", "a zip archive or a spreadsheet"),
     "a cut line": (DATA.read_text()[:20000], "line 264, column 5 (weight): found ''"),
-    "another file": ("<html><body>Not here</body></html>\n", "line 1, column 1 (mpg)"),
+    "another file": ("<html><body>Not here</body></html>\n", "a web page"),
     "no bytes": ("", "no rows"),
     "no horsepower": (LINES[32], "no rows with a known horsepower"),
     "one row": (LINES[0], "too few rows"),

@@ -126,7 +126,8 @@ def test_no_secret_is_printed_or_in_a_command_line(finished, configured):
 
 def test_make_config_again_keeps_the_secrets_and_prints_none(configured):
     before = secrets_of(configured)
-    (configured.path / "editions" / configured.edition / "edition.mk").touch()  # as an update does
+    with (configured.path / "editions" / configured.edition / "edition.mk").open("a") as file:
+        file.write("# as an update might\n")
     outcome = configured.run("bash", "-c", "make config 2>&1")
     assert outcome.returncode == 0, outcome.stdout
     assert "Set dags_folder" in outcome.stdout

@@ -126,7 +126,9 @@ def small(new_checkout):
     copy = checkout.state.with_name("copy")
     copy.mkdir()
     copy.joinpath("env").symlink_to(checkout.state / "env")
-    copy.joinpath("env.done").write_text(f"{checkout.path}\n")
+    run = checkout.make("begin", "EDITION=copy")
+    assert run.returncode == 0, run.stderr
+    copy.joinpath("env.done").write_text(f"{(copy / 'env.now').read_text()}{checkout.path}\n")
     (checkout.path / "tests/test_small.py").write_text("def test_small():\n    pass\n")
     return checkout
 

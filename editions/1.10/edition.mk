@@ -9,7 +9,7 @@ BAD_IN_PATH := %
 
 MAKE_CONFIG := airflow version
 INITDB      := airflow initdb
-STORE_DAGS  :=
+READ_DAGS   := "Check the DAG files" bin/sandbox bin/check_dags.py
 LIST_DAGS   := airflow list_dags
 LIST_TASKS  := airflow list_tasks dag_test
 # A day that has run before is cleared first, or the backfill would find it done.

@@ -9,7 +9,7 @@ BAD_IN_PATH := %
 
 MAKE_CONFIG := airflow config get-value core dags_folder
 INITDB      := airflow db migrate
-STORE_DAGS  :=
+READ_DAGS   := "Check the DAG files" bin/sandbox bin/check_dags.py
 LIST_DAGS   := airflow dags list
 LIST_TASKS  := airflow tasks list dag_test
 CLEAR       :=

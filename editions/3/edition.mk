@@ -8,8 +8,9 @@ BAD_IN_PATH :=
 
 MAKE_CONFIG := airflow config get-value core dags_folder
 INITDB      := airflow db migrate
-STORE_DAGS  := airflow dags reserialize
-LIST_DAGS   := airflow dags list
+READ_DAGS   := "Store the DAGs in the metadata database" bin/sandbox bin/store_dags.py
+# What the files have: without --local it also lists what they once had.
+LIST_DAGS   := airflow dags list --local
 LIST_TASKS  := airflow tasks list dag_test
 CLEAR       :=
 BACKFILL    := bin/backfill.py dag_test
