@@ -32,8 +32,12 @@ V ?=
 MAKEFLAGS += --warn-undefined-variables --no-builtin-rules
 SHELL := bash
 .SHELLFLAGS := -p -eu -o pipefail -c
-# -p: without your BASH_ENV, in which a shell may say or do anything; nor do the scripts read it.
-unexport BASH_ENV
+# Without your settings of shells and their tools, which may make these say or do anything.
+unexport BASH_ENV SHELLOPTS BASHOPTS POSIXLY_CORRECT GREP_OPTIONS CDPATH $(filter BASH_FUNC_%,$(.VARIABLES))
+# A locale that is not installed lets each shell complain; this one is part of every Linux.
+ifneq ($(wildcard /proc/self/stat),)
+export LC_ALL := C.UTF-8
+endif
 .DEFAULT_GOAL := help
 .SUFFIXES:
 .DELETE_ON_ERROR:
@@ -47,6 +51,8 @@ $(foreach name,$(VARIABLES),$(if $(filter command environment,$(firstword $(orig
 # make takes any name, so a misspelt one (date=, EDTION=) would do nothing, and say nothing.
 $(foreach name,$(filter-out $(VARIABLES) SHELL,$(.VARIABLES)),$(if $(filter command,$(firstword \
     $(origin $(name)))),$(error there is no variable $(name); make help lists them)))
+$(if $(wildcard editions/*),,$(error this folder is not the checkout; type: make -C \
+    '$(strip $(subst /Makefile,,$(MAKEFILE_LIST)))'))
 # What differs from one Airflow to the next: its own commands, which the steps below run by name.
 $(if $(filter $(wildcard editions/*/edition.mk),editions/$(EDITION)/edition.mk),,\
     $(error EDITION=$(EDITION) is not an edition; these are: $(notdir $(wildcard editions/*))))
@@ -65,8 +71,12 @@ MADE_FROM := env: environment.yml $(LOCK) $(dir $(LOCK))build-constraints.txt bi
 
 CHECK :=
 SINCE :=
+# Before all: can the kit work in a checkout like this?
+check-place:
+	@bash bin/check-place
+
 # Before each: are the variables right, is no other make at work here, is what there is undamaged?
-begin:
+begin: check-place
 	@bin/check-input $(CHECK)
 	@bin/claim-checkout
 	@bin/repair-state $(STATE) $(MADE_FROM)
@@ -76,7 +86,7 @@ begin:
 ## all : everything below, from the environment to the results
 all: SINCE := --since $(STATE)/backfill.began
 all: ready env config initdb list-dags list-tasks backfill results
-	@echo "   next: make report, or make ui; all there is: make help"
+	@echo "   next: make report, or make ui; for everything else: make help"
 
 ## env : the environment: a Python from conda or in a venv, and the locked packages
 env: begin $(STATE)/env.done
@@ -84,7 +94,7 @@ env: begin $(STATE)/env.done
 $(STATE)/env.done:
 	@bin/refuse-beside-ui $(STATE)
 	@bin/step "Make the environment" bin/make-env $(STATE)/env $(LOCK)
-	@{ cat $(@:done=now) && pwd -P; } > $@
+	@{ cat $(@:done=now) && pwd -P && echo "ENV_MANAGER=$$ENV_MANAGER CONDA=$$CONDA PYTHON=$$PYTHON"; } > $@
 
 ## config : airflow.cfg as Airflow makes it, with our dags_folder and a few more settings
 config: begin $(STATE)/config.done
@@ -204,11 +214,11 @@ doctor:
 	@bin/doctor
 
 # What `make all` begins with, so that nothing is begun that can't be ended.
-ready:
+ready: check-place
 	@bin/doctor --quiet
 
 ## lock : renew the locked versions of all packages
-lock: begin $(STATE)/env.done
+lock: begin $(if $(wildcard $(STATE)/env/bin/python),,$(STATE)/env.done)
 	@bin/step "Renew the lock" bin/make-lock $(LOCKS) $(LOCK_OPTIONS)
 
 ## clean : remove the DAG runs, their results, and Airflow's state; keep the environment
@@ -235,5 +245,5 @@ help:
 	              settings = settings sprintf("  %-20s %s\n", setting, meaning) } \
 	    END     { printf "\nVariables and their present values, as in: make backfill START=2026-01-01\n%s", settings }' $(THIS)
 
-.PHONY: begin ready tools test-env all env config initdb list-dags list-tasks backfill results report
+.PHONY: begin check-place ready tools test-env all env config initdb list-dags list-tasks backfill results report
 .PHONY: ui stop verify test test-all lint screenshots bench doctor lock clean distclean help

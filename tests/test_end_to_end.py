@@ -6,6 +6,7 @@ These tests hold for every edition: pytest --edition 2 runs them on Airflow 2.
 import csv
 import os
 import re
+import subprocess
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -126,6 +127,10 @@ HOSTILE = {
     "PYTHONHOME": "/elsewhere",
     "V": "0",
     "PORT": "80",
+    "SHELLOPTS": "braceexpand:noclobber:noglob",
+    "BASH_FUNC_cat%%": "() { echo a cat of mine; }",
+    "POSIXLY_CORRECT": "1",
+    "TMPDIR": "/elsewhere",
 }
 
 
@@ -135,7 +140,9 @@ def test_a_second_make_all_runs_the_tasks_again_but_not_the_set_up_whatever_the_
     (results_of(finished) / "results.csv").unlink()
     hostile = {**os.environ, **HOSTILE, "BASH_ENV": str(finished.path.with_name("bash_env"))}
     finished.path.with_name("bash_env").write_text("echo 'Welcome back'; cd /\n")
-    outcome = finished.run("bash", "-p", "-c", "umask 077; exec make -j8 all 2>&1", env=hostile)
+    around = set(finished.path.parent.iterdir())
+    both = {"capture_output": False, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    outcome = finished.make("-j8", "all", env=hostile, umask=0o077, **both)
     assert "repaired" not in outcome.stdout
     assert outcome.returncode == 0, outcome.stdout
     assert progress(outcome.stdout)[-1] == all_succeeded()
@@ -145,6 +152,7 @@ def test_a_second_make_all_runs_the_tasks_again_but_not_the_set_up_whatever_the_
     for step in ("Make the environment", "airflow.cfg\n", "Set up the metadata database"):
         assert f"== {step}" not in outcome.stdout
     assert not os.path.exists("/elsewhere")
+    assert set(finished.path.parent.iterdir()) == around
 
 
 def test_nothing_is_left_running(finished):

@@ -1,0 +1,162 @@
+"""bin/check-place: where the kit can't work it says so in one line, before anything is made."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import pytest
+from conftest import PROJECT, Mounts
+
+
+def refused(outcome, *words):
+    """Assert that a make was refused by one line of check-place that has these words."""
+    assert outcome.returncode == 2, outcome.stdout + outcome.stderr
+    said = [line for line in outcome.stderr.splitlines() if not line.startswith("make: ")]
+    assert len(said) == 1, outcome.stderr
+    assert said[0].startswith("check-place: ")
+    for word in words:
+        assert word in said[0]
+
+
+@pytest.fixture
+def checkout(new_checkout):
+    return new_checkout()
+
+
+@pytest.mark.parametrize(
+    "name", ["a:b", "what?", "a#b", "$HOME", "{{ds}}", "{% x", "{# x", "two\nlines"]
+)
+def test_a_path_that_cannot_work_is_refused(tmp_path, name):
+    folder = tmp_path / name
+    folder.mkdir()
+    outcome = subprocess.run(
+        ["bash", PROJECT / "bin/check-place"], cwd=folder, capture_output=True, text=True
+    )
+    assert outcome.returncode == 2
+    assert "move this checkout elsewhere" in outcome.stderr
+    assert list(folder.iterdir()) == []
+
+
+def test_a_path_that_an_edition_cannot_work_in_is_refused(checkout):
+    moved = checkout.path.rename(checkout.path.with_name("100%"))
+    outcome = subprocess.run(
+        ["make", "initdb", "EDITION=2"], cwd=moved, capture_output=True, text=True
+    )
+    refused(outcome, "edition 2 can't work below a path with % in it")
+
+
+def test_without_its_run_bits_it_says_how_to_have_them_back(checkout):
+    """As unpacked from a zip by a program that forgets them."""
+    lost = [path for path in checkout.path.glob("bin/*") if path.is_file()]
+    for path in [*lost, checkout.path / "regress.py"]:
+        path.chmod(0o644)
+    outcome = checkout.make("all")
+    refused(outcome, "mend it with: chmod +x bin/* regress.py")
+    assert checkout.run("bash", "-c", "chmod +x bin/* regress.py").returncode == 0
+    assert checkout.make("env").returncode == 0
+
+
+def test_where_nothing_can_be_run_it_says_so(checkout):
+    noexec = 'mount --bind "$1" "$1"; mount -o remount,bind,noexec "$1"'
+    mounts = Mounts(checkout.path, noexec)
+    outcome = checkout.run(*mounts.enter, "make", "all")
+    mounts.close()
+    refused(outcome, "mounted with noexec", str(checkout.path))
+
+
+def test_where_there_are_no_links_it_says_so(checkout):
+    if not shutil.which("strace"):
+        pytest.skip("only strace can make links impossible")
+    shutil.rmtree(checkout.path / ".sandbox")
+    calls = "symlink,symlinkat"
+    no_links = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", f"inject={calls}:error=EPERM"]
+    outcome = checkout.run(*no_links, "-e", f"trace={calls}", "make", "all")
+    refused(outcome, "has no symbolic links", str(checkout.path))
+    assert not list(checkout.path.glob(".sandbox*"))
+
+
+def test_where_the_loopback_device_is_down_it_says_so(checkout):
+    if subprocess.run(["unshare", "-r", "-n", "true"], capture_output=True).returncode != 0:
+        pytest.skip("this machine lets nobody have network devices of their own")
+    outcome = checkout.run("unshare", "-r", "-n", "make", "backfill")
+    refused(outcome, "can't reach itself at 127.0.0.1", "sudo ip link set lo up")
+
+
+@pytest.fixture
+def stranger(checkout):
+    """What goes before a command to run it in a copy of the checkout as a user without a name."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can become another user")
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        copy = Path(folder, "kit")
+        shutil.copytree(checkout.path, copy, symlinks=True)
+        for path in [copy, *copy.rglob("*")]:
+            os.chown(path, 54321, 54321, follow_symlinks=False)
+        checkout.path = copy
+        yield ["setpriv", "--reuid=54321", "--regid=54321", "--clear-groups"]
+
+
+def test_what_a_sudo_make_left_is_named_with_its_cure(checkout, stranger):
+    left = checkout.path / "results/3/2024-01-01/results.csv"
+    left.parent.mkdir(parents=True)
+    left.touch()
+    outcome = checkout.run(*stranger, "make", "backfill")
+    refused(outcome, "results is another user's", "sudo chown -R 54321 .sandbox results")
+    cure = outcome.stderr.splitlines()[0].rpartition("sudo ")[2].split()
+    assert checkout.run(*cure).returncode == 0
+    assert checkout.run(*stranger, "bash", "bin/check-place").returncode == 0
+
+
+def test_where_processes_are_hidden_it_says_so(checkout, stranger):
+    hide = [
+        "unshare",
+        "--mount",
+        "bash",
+        "-c",
+        'mount -t proc -o hidepid=2 proc /proc; exec "$@"',
+        "-",
+    ]
+    outcome = checkout.run(*hide, *stranger, "make", "backfill")
+    older = checkout.run(*hide, *stranger, "env", "EDITION=2", "bash", "bin/check-place")
+    refused(outcome, "mounted with hidepid", "sudo mount -o remount,hidepid=0 /proc")
+    assert older.returncode == 0  # whose Airflow hides nothing
+
+
+def test_a_user_without_a_name_can_run_it(checkout):
+    """As in a container that was started with a number for its user."""
+    enter = ["unshare", "--map-user=54321", "--map-group=54321"]
+    if subprocess.run([*enter, "true"], capture_output=True).returncode != 0:
+        pytest.skip("this machine lets nobody have another number")
+    nameless = {k: v for k, v in os.environ.items() if k not in ("USER", "LOGNAME")}
+    outcome = checkout.run(*enter, "make", "initdb", env=nameless)
+    assert outcome.returncode == 0, outcome.stdout + outcome.stderr
+    name = checkout.run(*enter, "bin/sandbox", "python", "-c", "import pwd; pwd.getpwuid(54321)")
+    assert "KeyError" in name.stderr
+
+
+def test_from_another_folder_it_says_how(checkout, tmp_path):
+    outcome = subprocess.run(
+        ["make", "-f", checkout.path / "Makefile", "all"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert outcome.returncode == 2
+    assert f"this folder is not the checkout; type: make -C '{checkout.path}'" in outcome.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_clone_that_is_told_to_end_lines_as_windows_does_has_them_as_they_are(checkout, tmp_path):
+    clone = tmp_path / "clone"
+    git = ["git", "-c", "user.name=nobody", "-c", "user.email=nobody@example.org"]
+    for command in "init -q", "add .", "commit -qm all":
+        assert checkout.run(*git, *command.split()).returncode == 0
+    command = ["git", "clone", "-qc", "core.autocrlf=true", checkout.path, clone]
+    subprocess.run(command, check=True)
+    names = subprocess.run(["git", "ls-files"], cwd=clone, capture_output=True, text=True).stdout
+    assert len(names.splitlines()) > 50
+    for name in names.splitlines():
+        assert (clone / name).read_bytes() == (checkout.path / name).read_bytes(), name
