@@ -2,7 +2,8 @@
 # Sourced by bin/make-env: what pip, uv and the conda clients may know of the caller, and where they put things.
 #
 # Needs $project, $cache and $prefix. Settings that say how to reach the packages stay (mirrors, proxies,
-# certificates, and all configuration files); settings that say where and how to install go.
+# certificates); of pip and uv, take_settings takes these from all their files and variables, and nothing
+# else. Settings that say where and how to install go.
 
 for name in $(compgen -e); do
     case $name in
@@ -26,11 +27,25 @@ PATH=:$PATH:
 PATH=${PATH//":$prefix/bin:"/:}
 PATH=${PATH#:} PATH=${PATH%:}
 
-# Everything stays in the checkout.
+# take_settings PYTHON: from now on pip and uv read no file, and know what bin/installer_settings.py says. Of
+# a PYTHON in a new environment; 1 with one line if a setting is wrong.
+take_settings() {
+    local lines line
+    lines=$("$1" -I "$project/bin/installer_settings.py") || return
+    while IFS= read -r line; do
+        [ -z "$line" ] || export "${line?}"
+    done <<<"$lines"
+    export PIP_CONFIG_FILE=/dev/null UV_NO_CONFIG=1
+    unset UV_CONFIG_FILE UV_INDEX_URL UV_EXTRA_INDEX_URL
+    # As pip does: a package may come from any index. The hashes of the lock say which one it is.
+    export UV_INDEX_STRATEGY=unsafe-best-match
+}
+
+# Everything stays in the checkout. (pip asks rustc for its version, and rustup makes its folder for that.)
 export CONDA_PKGS_DIRS="$cache/conda/pkgs" MAMBA_ROOT_PREFIX="$cache/conda"
 export CONDA_REGISTER_ENVS=false MAMBA_REGISTER_ENVS=false
 export UV_CACHE_DIR="$cache/uv" UV_PYTHON_INSTALL_DIR="$cache/python" UV_PYTHON_DOWNLOADS=manual
-export PIP_NO_CACHE_DIR=1
+export PIP_NO_CACHE_DIR=1 RUSTUP_HOME="$cache/rustup" XDG_CACHE_HOME="$cache/xdg"
 
 # No questions, no advertisements.
 export CONDA_ALWAYS_YES=true CONDA_REPORT_ERRORS=false CONDA_NOTIFY_OUTDATED_CONDA=false

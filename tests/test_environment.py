@@ -16,6 +16,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import textwrap
 import threading
 import types
 import zipfile
@@ -47,6 +48,53 @@ HOSTILE = {
     "UV_CONSTRAINT": "/nowhere",
     "UV_CACHE_DIR": "/nowhere",
 }
+
+
+# Settings that one may have for other work, {path beside the checkout: content}. {outside} is a
+# folder that must stay as it is.
+HOSTILE_FILES = {
+    "home/.config/uv/uv.toml": """
+        exclude-newer = "2006-01-01"
+        required-version = "==0.0.1"
+        cache-dir = "{outside}"
+        [pip]
+        target = "{outside}"
+        prefix = "{outside}"
+        """,
+    "home/.config/pip/pip.conf": """
+        [global]
+        target = {outside}
+        prefix = {outside}
+        dry-run = true
+        constraint = {outside}/none
+        log = {outside}/pip.log
+        """,
+    "home/.pydistutils.cfg": "[install]\nprefix = {outside}\n",
+    "home/.condarc": "envs_dirs: [{outside}]\npkgs_dirs: [{outside}]\nalways_copy: true\n",
+    "home/.mambarc": "envs_dirs: [{outside}]\npkgs_dirs: [{outside}]\n",
+    "pyproject.toml": '[tool.uv]\nrequired-version = "==0.0.1"\n',
+    "uv.toml": "this is no TOML\n",
+}
+
+
+def make_hostile(checkout):
+    """Write HOSTILE_FILES; return all that is outside of the checkout then."""
+    outside = checkout.parent / "outside"
+    outside.mkdir()
+    for path, content in HOSTILE_FILES.items():
+        file = checkout.parent / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(textwrap.dedent(content).replace("{outside}", str(outside)))
+    return all_outside(checkout)
+
+
+def all_outside(checkout):
+    """Return {path: its content, or None for a folder} of all beside the checkout."""
+    found = {}
+    for path in checkout.parent.rglob("*"):
+        if checkout not in (path, *path.parents):
+            found[path] = path.read_bytes() if path.is_file() else None
+    return found
 
 
 def write_wheel(folder, name, version, tag, files):
@@ -161,8 +209,11 @@ def script(path, text):
     return path
 
 
-def assert_complete(checkout, run):
-    """The prefix runs, the lock is in it, byte-compiled, and nothing was written elsewhere."""
+def assert_complete(checkout, run, before=None):
+    """The prefix runs, the lock is in it, byte-compiled, and nothing was written elsewhere.
+
+    before: all_outside() of before the run; without it, HOME and TMPDIR were empty.
+    """
     assert run.returncode == 0, run.stderr
     prefix = checkout / ".sandbox/3/env"
     package = next(prefix.glob("lib/python3.*/site-packages/tiny"))
@@ -172,8 +223,11 @@ def assert_complete(checkout, run):
         [prefix / "bin/python", "-I", "-c", code], capture_output=True, text=True, check=True
     ).stdout
     assert seen.strip() == f"42 {package / '__init__.py'} {prefix}"
-    assert list((checkout.parent / "home").iterdir()) == []
-    assert list((checkout.parent / "tmp").iterdir()) == []
+    if before is None:
+        assert list((checkout.parent / "home").iterdir()) == []
+        assert list((checkout.parent / "tmp").iterdir()) == []
+    else:
+        assert all_outside(checkout) == before
     assert {path.name for path in (checkout / ".sandbox").iterdir()} <= {"3", "cache"}
 
 
@@ -215,8 +269,13 @@ def test_a_given_python_makes_a_venv_offline_from_a_hostile_shell_at_a_path_with
     old = checkout / ".sandbox/3/env/left over"
     old.mkdir(parents=True)
     script(checkout.parent / "tools/conda", "echo 'no client is wanted' >&2\n")
-    run = make_env(checkout, environment(checkout, wheels, PYTHON=sys.executable, **HOSTILE))
-    assert_complete(checkout, run)
+    script(checkout.parent / "tools/rustc", 'mkdir -p "${RUSTUP_HOME:-$HOME/.rustup}"\n')
+    before = make_hostile(checkout)
+    variables = environment(checkout, wheels, PYTHON=sys.executable, **HOSTILE)
+    variables["UV_FIND_LINKS"] = str(wheels)
+    del variables["UV_CONFIG_FILE"], variables["PIP_CONFIG_FILE"]
+    run = make_env(checkout, variables)
+    assert_complete(checkout, run, before)
     assert not old.exists()
     assert "no client is wanted" not in run.stderr
     assert f"venv by {sys.executable} (PYTHON={sys.executable} is given)" in run.stdout
@@ -383,9 +442,10 @@ def client(checkout):
 def test_a_conda_client_makes_the_environment_offline_from_a_hostile_shell(
     channel, client, checkout, wheels
 ):
-    hostile = environment(checkout, wheels, CONDA=str(client), CONDARC=str(channel), **HOSTILE)
-    run = make_env(checkout, hostile)
-    assert_complete(checkout, run)
+    before = make_hostile(checkout)
+    here = {"CONDA": str(client), "CONDARC": str(channel)}
+    run = make_env(checkout, environment(checkout, wheels, **here, **HOSTILE))
+    assert_complete(checkout, run, before)
     prefix = checkout / ".sandbox/3/env"
     assert f"conda by {client} (CONDA={client} is given)" in run.stdout
     assert (prefix / "conda-meta/history").exists()
@@ -494,6 +554,65 @@ def test_uv_itself_is_not_installed_without_its_hash(checkout, wheels):
     assert "DO NOT MATCH THE HASHES" in run.stderr
     assert "make-env: the venv could not be made" in run.stderr
     assert not (checkout / ".sandbox/3/env/bin/uv").exists()
+
+
+@pytest.mark.parametrize(
+    ("setting", "content", "said"),
+    [
+        ("UV_CONFIG_FILE", "no TOML\n", "uv.toml is no TOML: "),
+        ("UV_CONFIG_FILE", 'index-url = "mirror"\n', "index-url in uv.toml is mirror, which is no"),
+        (
+            "PIP_CONFIG_FILE",
+            "[global]\nindex-url = mirror\n",
+            "index-url in `pip config list` is mirror, ",
+        ),
+        (
+            "PIP_CONFIG_FILE",
+            "[global]\ncert = /gone\n",
+            "cert in `pip config list` is /gone, which",
+        ),
+    ],
+)
+def test_a_wrong_setting_of_an_installer_is_named(checkout, setting, content, said):
+    file = checkout.parent / "uv.toml"
+    file.write_text(content)
+    command = [sys.executable, "-I", checkout / "bin/installer_settings.py"]
+    variables = {"PATH": os.environ["PATH"], setting: str(file)}
+    run = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
+    assert run.returncode == 1
+    assert said in run.stderr
+    assert len(run.stderr.splitlines()) == 1, run.stderr
+
+
+def test_a_wrong_setting_of_an_installer_ends_the_installation(checkout, wheels):
+    settings = {"PYTHON": sys.executable, "PIP_CERT": "/gone"}
+    run = make_env(checkout, environment(checkout, wheels, **settings))
+    assert run.returncode == 1
+    assert "make-env: cert in `pip config list` is /gone, which can't be read" in run.stderr
+    assert not (checkout / ".sandbox/3/env/bin/uv").exists()
+
+
+def test_a_proxy_that_pip_cannot_speak_to_is_named(checkout, wheels):
+    variables = environment(
+        checkout, wheels, PYTHON=sys.executable, all_proxy="socks5://127.0.0.1:1"
+    )
+    del variables["PIP_NO_INDEX"], variables["PIP_FIND_LINKS"], variables["UV_CONFIG_FILE"]
+    run = make_env(checkout, {**variables, "PIP_INDEX_URL": "http://192.0.2.1/simple"})
+    assert run.returncode == 1
+    assert "pip can't speak to the proxy all_proxy=socks5://127.0.0.1:1; unset it" in run.stderr
+
+
+def test_an_installer_that_says_it_is_done_is_not_believed(checkout, wheels):
+    """As when a setting sent the packages elsewhere: exit code 0, and nothing is there."""
+    folder = checkout.parent / "more"
+    folder.mkdir()
+    idle = b"#!/bin/sh\n"
+    scripts = {"uv-99.0.data/scripts/uv": idle}
+    (checkout / "lock.txt").write_text(write_wheel(folder, "uv", "99.0", "py3-none-any", scripts))
+    variables = environment(checkout, wheels, PYTHON=sys.executable, PIP_FIND_LINKS=str(folder))
+    run = make_env(checkout, variables)
+    assert run.returncode == 1
+    assert "after the installation the packages of lock.txt are not in" in run.stderr
 
 
 @pytest.fixture
@@ -670,6 +789,25 @@ def test_a_python_without_ensurepip_is_no_use_and_the_package_to_install_is_name
     (find.place / "python3").unlink()
     (find.place / "python3").symlink_to(sys.executable)
     assert find("find-python").stdout == f"{find.place}/python3\n"
+
+
+def test_a_python_that_was_built_without_what_a_run_takes_is_refused_with_what_it_lacks(
+    find, tmp_path
+):
+    """As pyenv builds one where the headers of these libraries are missing."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "python"], check=True)
+    [packages] = tmp_path.glob("python/lib/python3.*/site-packages")
+    lacks = "import sys; sys.modules.update(_ssl=None, _sqlite3=None, _ctypes=None)\n"
+    (packages / "lacks.pth").write_text(lacks)
+    python = tmp_path / "python/bin/python"
+    run = find("find-python", PYTHON=str(python))
+    assert run.returncode == 2
+    assert f"PYTHON={python} was built without ssl, ctypes, sqlite3." in run.stderr
+    script(find.place / "python3", f'exec "{python}" "$@"\n')
+    # uv needs less of the Python that it is installed by.
+    (packages / "lacks.pth").write_text(lacks.replace("_ssl=None, ", ""))
+    assert find("find-python").returncode == 1
+    assert find("find-python", "--for-uv").returncode == 0
 
 
 def test_clients_are_found_in_order_and_one_that_does_not_run_is_skipped(find, tmp_path):
