@@ -202,6 +202,11 @@ class Backfill:
                 self.close_beside_ui()
         except Refused as error:
             raise CannotRun(str(error)) from error
+        except ConnectionError:
+            # Of servers that end, the one that answers may be the first.
+            with contextlib.suppress(TimeoutError):
+                self.wait(lambda: False, "the web pages to end", 5)
+            raise
         self.show_failures(runs)
         return all(run.state == "success" for run in runs)
 
@@ -368,8 +373,7 @@ class Backfill:
         for name, (process, log) in self.servers.items():
             if process.poll() is not None:
                 code = process.returncode
-                # Memory that runs out ends the largest process, and nobody can log that.
-                killed = ": killed, as happens when memory runs out" if code == -9 else ""
+                killed = ", so it was killed" if code == -signal.SIGKILL else ""
                 raise CannotRun(
                     f"the {name} ended by itself (exit code {code}{killed});"
                     f" the end of {shown(log)}:\n{tail(log)}"
@@ -389,8 +393,7 @@ class Backfill:
         self.check()  # or is it that all are gone?
         if alive and seen - alive:
             raise CannotRun(
-                "a process that runs tasks was killed, mostly for want of memory;"
-                f" the end of {shown(log)}:\n{tail(log)}"
+                f"a process that runs tasks was killed; the end of {shown(log)}:\n{tail(log)}"
             )
         seen |= alive
 
@@ -487,7 +490,7 @@ def main(arguments=None):
         )
         return 1
     except sqlite3.Error as error:
-        # A full disk, mostly, and then the servers' logs have no word of it.
+        # Such as a full disk, of which the servers' logs have no word then.
         print(
             f"backfill: the metadata database {shown(home / 'airflow.db')}: {error}; nothing is"
             f" left running; to run it again: {again}",

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Sourced by bin/step and bin/claim-checkout: what they ask about a process. A minimal Fedora or
+# Sourced by bin/step, bin/claim-checkout and bin/check-machine: what they ask about processes. A minimal Fedora or
 # Debian has no ps, so they look into /proc; where there is none (macOS), there is ps.
 
 # parent_of PID: print the number of its parent; nothing if there is no such process.
@@ -25,4 +25,10 @@ look_up() {
         read -r state answer < <(ps -o state= -o "$2=" -p "$3") || return 0
     fi
     case $state in Z*) ;; *) echo "$answer" ;; esac
+}
+
+# oom_kills: print how many processes Linux has killed since it started because memory ran out;
+# nothing on other systems.
+oom_kills() {
+    sed -n 's/^oom_kill //p' /proc/vmstat 2>/dev/null || true
 }

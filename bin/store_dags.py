@@ -13,6 +13,7 @@ the same DAG.
 
 import configparser
 import os
+import sqlite3
 import subprocess
 import sys
 from datetime import datetime, timezone
@@ -24,6 +25,15 @@ from metadata_db import MetadataDB
 
 def main():
     """Store them; return the exit code."""
+    try:
+        return store()
+    except (OSError, sqlite3.Error) as error:
+        print(f"store_dags: {error}; the DAGs are not stored", file=sys.stderr)
+        return 1
+
+
+def store():
+    """The same; raises OSError or sqlite3.Error if something can't be read or written."""
     home = Path(os.environ["AIRFLOW_HOME"])
     stored = home / "dags.stored"
     stored.unlink(missing_ok=True)

@@ -9,6 +9,7 @@ import shutil
 import signal
 import struct
 import subprocess
+import sys
 import termios
 import time
 from pathlib import Path
@@ -22,6 +23,9 @@ from watch import Watch
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 PROJECT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(PROJECT / "bin"))
+from process_tree import members  # noqa: E402
+
 AWKWARD = "air flow & 100% ö"  # blanks, shell and config metacharacters, a letter beyond ASCII
 NOT_COPIED = shutil.ignore_patterns(".git", ".sandbox", "results", "__pycache__", ".*_cache")
 
@@ -249,7 +253,10 @@ def end_what_a_failed_test_left(request):
     yield
     if request.node.stash.get(FAILED, False):
         for _ in range(2):  # what is killed may have started something just before
-            for pid in [pid for checkout in checkouts for pid, _ in checkout.processes()]:
+            # A process of Airflow's that has renamed itself is known by its session alone.
+            records = [record for each in checkouts for record in each.home.glob("*.processes")]
+            found = {process.pid for record in records for process in members(record)}
+            for pid in found.union(pid for each in checkouts for pid, _ in each.processes()):
                 with contextlib.suppress(psutil.NoSuchProcess):
                     process = psutil.Process(pid)
                     if process.create_time() > began:

@@ -218,6 +218,7 @@ def test_kill_9_of_any_one_process_leaves_nothing_running(slow, kill, said):
     output, _ = make.communicate(timeout=60)
     assert make.returncode != 0
     assert said is None or re.search(said, output), output
+    assert "memory" not in output  # of which there was enough
     wait(lambda: not slow.processes(), "the processes to end", 10)
 
 

@@ -216,7 +216,7 @@ def test_a_second_one_is_refused_and_told_where_the_first_is(served):
 
 
 @pytest.mark.parametrize(
-    ("target", "touched"),
+    ("target", "changed"),
     [
         ("clean", None),
         ("distclean", None),
@@ -224,15 +224,16 @@ def test_a_second_one_is_refused_and_told_where_the_first_is(served):
         ("list-dags", "editions/3/requirements.txt"),
     ],
 )
-def test_what_it_stands_on_is_not_taken_away_from_under_it(served, target, touched):
-    if touched:
-        now = time.time() + 60  # newer than what was made of it
-        os.utime(served.checkout.path / touched, (now, now))
+def test_what_it_stands_on_is_not_taken_away_from_under_it(served, target, changed):
+    if changed:
+        file = served.checkout.path / changed
+        before = file.read_text()
+        file.write_text(before + "# changed\n")
     try:
         outcome = served.checkout.make(target)
     finally:
-        if touched:
-            os.utime(served.checkout.path / touched, (1, 1))
+        if changed:
+            file.write_text(before)
     assert outcome.returncode != 0
     assert f"http://{HOST}:{served.port}/; end that first: make stop" in outcome.stderr
     assert (served.checkout.home / "airflow.db").exists()
