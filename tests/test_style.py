@@ -82,3 +82,22 @@ def test_no_download_is_run_unseen_by_a_shell():
 def test_the_workflow_is_as_githubs_schema_has_it():
     workflows = [path for path in own_files() if path.parent == PROJECT / ".github/workflows"]
     check("check-jsonschema", "--builtin-schema", "vendor.github-workflows", files=workflows)
+    watch = [PROJECT / ".github/dependabot.yml"]
+    check("check-jsonschema", "--builtin-schema", "vendor.dependabot", files=watch)
+
+
+def test_text_files_are_as_the_editorconfig_has_them():
+    """It is for editors; this is what notices when one of them does not read it."""
+    binary = {".png", ".whl"}
+    for path in own_files():
+        if path.suffix in binary or path.suffix == ".data":
+            continue
+        text = path.read_bytes()
+        assert b"\r" not in text and (not text or text.endswith(b"\n")), path
+        spaced = [line for line in text.decode().splitlines() if line.endswith((" ", "\t"))]
+        assert not spaced, f"{path}: {spaced[0]!r}"
+
+
+def test_the_hook_before_a_commit_runs_the_linters():
+    hooks = (PROJECT / ".pre-commit-config.yaml").read_text()
+    assert re.findall(r"entry: (.*)", hooks) == ["make lint"]
