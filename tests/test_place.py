@@ -39,6 +39,16 @@ def test_a_path_that_cannot_work_is_refused(tmp_path, name):
     assert list(folder.iterdir()) == []
 
 
+def test_a_link_to_a_path_that_cannot_work_is_refused_as_well(tmp_path):
+    (tmp_path / "what?").mkdir()
+    link = tmp_path / "link"
+    link.symlink_to(tmp_path / "what?")
+    command = f"cd {link} && bash {PROJECT}/bin/check-place"
+    outcome = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert outcome.returncode == 2
+    assert f"a path with ? in it; move this checkout elsewhere: {tmp_path}/what?" in outcome.stderr
+
+
 def test_a_path_that_an_edition_cannot_work_in_is_refused(checkout):
     moved = checkout.path.rename(checkout.path.with_name("100%"))
     outcome = subprocess.run(
@@ -105,6 +115,11 @@ def test_what_a_sudo_make_left_is_named_with_its_cure(checkout, stranger):
     left.touch()
     outcome = checkout.run(*stranger, "make", "backfill")
     refused(outcome, "results is another user's", "sudo chown -R 54321 .sandbox results")
+    for path in [checkout.path / "results", *(checkout.path / "results").rglob("*")]:
+        path.chmod(0o777)
+    assert checkout.run(*stranger, "bash", "bin/check-place").returncode == 0
+    for path in [checkout.path / "results", *(checkout.path / "results").rglob("*")]:
+        path.chmod(0o755)
     cure = outcome.stderr.splitlines()[0].rpartition("sudo ")[2].split()
     assert checkout.run(*cure).returncode == 0
     assert checkout.run(*stranger, "bash", "bin/check-place").returncode == 0
