@@ -65,7 +65,12 @@ def of_pip():
     """Return {name: value} of pip's files and variables, as it says them itself."""
     # Your log, too, is a setting.
     command = [sys.executable, "-m", "pip", "--log", os.devnull, "config", "list"]
-    answer = subprocess.run(command, stdout=subprocess.PIPE, check=False).stdout.decode()
+    run = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+    answer = run.stdout.decode(errors="replace")
+    if run.returncode != 0:
+        if "No module named pip" in answer:  # as in what some conda clients make
+            return {}
+        sys.exit(f"make-env: pip can't read its settings: {' '.join(answer.split())}")
     found = {}
     for line in answer.splitlines():
         name, _, value = line.partition("=")

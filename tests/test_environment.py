@@ -566,6 +566,8 @@ def test_uv_itself_is_not_installed_without_its_hash(checkout, wheels):
             "[global]\nindex-url = mirror\n",
             "index-url in `pip config list` is mirror, ",
         ),
+        ("PIP_CONFIG_FILE", "[global\n", "pip can't read its settings: Configuration file could"),
+        ("PIP_CONFIG_FILE", "[global]\ntimeout = soon\n", "option timeout: invalid floating-point"),
         (
             "PIP_CONFIG_FILE",
             "[global]\ncert = /gone\n",
