@@ -49,12 +49,14 @@ def test_a_link_to_a_path_that_cannot_work_is_refused_as_well(tmp_path):
     assert f"a path with ? in it; move this checkout elsewhere: {tmp_path}/what?" in outcome.stderr
 
 
-def test_a_path_that_an_edition_cannot_work_in_is_refused(checkout):
+@pytest.mark.parametrize("edition", ["2", "1.10"])
+def test_a_path_that_an_edition_cannot_work_in_is_refused(checkout, edition):
     moved = checkout.path.rename(checkout.path.with_name("100%"))
     outcome = subprocess.run(
-        ["make", "initdb", "EDITION=2"], cwd=moved, capture_output=True, text=True
+        ["make", "env", f"EDITION={edition}"], cwd=moved, capture_output=True, text=True
     )
-    refused(outcome, "edition 2 can't work below a path with % in it")
+    refused(outcome, f"edition {edition} can't work below a path with % in it")
+    assert not (moved / ".sandbox" / edition).exists()
 
 
 def test_without_its_run_bits_it_says_how_to_have_them_back(checkout):
