@@ -36,7 +36,7 @@ import psutil
 from interruption import Interrupted, catch_signals, ignore_signals
 from metadata_db import MetadataDB
 from process_tree import ProcessTree, members
-from running_ui import Refused, RunningUI
+from running_ui import LOCKED_TIMEOUT, Refused, RunningUI
 from tqdm import tqdm
 from waiting import Asking, status_line
 
@@ -46,6 +46,7 @@ START_TIMEOUT = 180  # seconds for the servers to get ready: some 10 on a laptop
 LOG_TAIL = 15  # lines shown of a failed task's log
 # Airflow's own way to ask for "run it again, whatever its outcome was".
 RUN_AGAIN = ["--reprocess-behavior", "completed"]
+LOCKED = "database is locked"  # SQLite's words for a write that it refuses
 
 # How the classic line counts Airflow 3's task instance states; None is "not looked at yet".
 WAITING = {None, "scheduled", "up_for_retry", "up_for_reschedule", "deferred", "awaiting_input"}
@@ -266,16 +267,28 @@ class Backfill:
         return port
 
     def create(self):
-        """Write the backfill and its DAG runs into the metadata database."""
+        """Write the backfill and its DAG runs into the metadata database.
+
+        The api-server writes a row as it starts. If that falls between what Airflow reads here and
+        what it writes, SQLite refuses the write at once, and Airflow leaves the second try to us.
+        """
+        deadline = time.monotonic() + LOCKED_TIMEOUT
+        while not self.try_to_create(last_try=time.monotonic() > deadline):
+            print("   another process was writing to the metadata database; once more")
+            self.close_backfills()
+        self.check_created()
+
+    def try_to_create(self, last_try):
+        """Create it; return False if the database was locked and this is not the last try."""
         dates = ["--from-date", str(self.start), "--to-date", str(self.end)]
         command = ["backfill", "create", "--dag-id", self.dag_id, *dates, *RUN_AGAIN]
         process, log = self.launch("backfill-create", *command)
         self.wait(lambda: process.poll() is not None, "airflow backfill create to end")
-        if process.returncode != 0 or not self.database.open_backfills(self.dag_id):
-            raise CannotRun(
-                f"airflow backfill create failed; the end of {shown(log)}:\n{tail(log)}"
-            )
-        self.check_created()
+        if process.returncode == 0 and self.database.open_backfills(self.dag_id):
+            return True
+        if LOCKED in log.read_text(errors="replace") and not last_try:
+            return False
+        raise CannotRun(f"airflow backfill create failed; the end of {shown(log)}:\n{tail(log)}")
 
     def check_created(self):
         """Find the backfill that was just created; return its runs.

@@ -5,8 +5,10 @@ import fcntl
 import os
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from datetime import datetime, timedelta, timezone
 
@@ -113,9 +115,9 @@ def slow(new_checkout):
     return checkout_with(new_checkout, "run_regression", "sleep 61")
 
 
-def start_until(checkout, sign, stderr=subprocess.STDOUT):
-    """Start `make backfill` and return it when it has printed a line that the pattern matches."""
-    process = subprocess.Popen(
+def start(checkout, stderr=subprocess.STDOUT):
+    """Start `make backfill` and return it."""
+    return subprocess.Popen(
         ["make", "backfill", f"DATE={DAY}"],
         cwd=checkout.path,
         stdout=subprocess.PIPE,
@@ -123,6 +125,11 @@ def start_until(checkout, sign, stderr=subprocess.STDOUT):
         text=True,
         start_new_session=True,
     )
+
+
+def start_until(checkout, sign, stderr=subprocess.STDOUT):
+    """Start `make backfill` and return it when it has printed a line that the pattern matches."""
+    process = start(checkout, stderr)
     for line in process.stdout:
         if re.search(sign, line):
             return process
@@ -261,6 +268,25 @@ def test_v_1_shows_what_the_servers_log_and_by_default_only_the_paths_are(finish
     assert "(log: .sandbox/3/airflow/logs/api-server.log)" in finished.all.stdout
     assert sign in verbose.stdout
     assert finished.processes() == []
+
+
+def test_a_backfill_is_created_once_more_when_the_database_was_locked(finished):
+    # The api-server writes one row as it starts. This writes for longer: until the refusal is told.
+    make = start(finished)
+    said = []
+    with contextlib.closing(sqlite3.connect(finished.home / "airflow.db", timeout=30)) as database:
+        reader = threading.Thread(target=said.extend, args=[make.stdout])
+        reader.start()
+        while make.poll() is None and not any("once more" in line for line in said):
+            with database:
+                database.execute("INSERT INTO log (dttm, event) VALUES ('now', 'test')")
+            time.sleep(0.001)
+    reader.join()
+    make.stdout.close()
+    said = "".join(said)
+    assert make.wait() == 0, said
+    assert said.count("$ airflow backfill create") >= 2
+    assert progress(said)[-1] == all_succeeded()
 
 
 def test_a_second_backfill_at_the_same_time_is_refused(finished):
