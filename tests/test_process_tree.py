@@ -70,6 +70,7 @@ def test_a_descendant_without_a_mark_in_a_session_of_its_own_belongs_to_the_tree
         started = tree.start(["sh", "-c", "setsid env -i sleep 61 & wait"])
         wait(lambda: len(psutil.Process(started.pid).children()) == 1, "the descendant")
         (hidden,) = psutil.Process(started.pid).children()
+        wait(lambda: hidden.cmdline()[0] == "sleep", "the end of setsid and env")
         wait(lambda: hidden in members(record), "the guard to see it", 5)
         # Known once, it stays known when what had started it is gone.
         started.kill()
