@@ -221,9 +221,13 @@ class Backfill:
                 if run.state and not finished(run)
             ]
             if self.ui.is_alive():
-                self.ui.end_backfill(backfill_id, self.dag_id, unfinished)
-            else:
-                self.database.close_backfill(backfill_id)
+                try:
+                    self.ui.end_backfill(backfill_id, self.dag_id, unfinished)
+                    continue
+                except (OSError, http.client.HTTPException):  # they are just ending
+                    with contextlib.suppress(CannotRun, TimeoutError):
+                        self.wait(lambda: not self.ui.is_alive(), "the web pages to end")
+            self.database.close_backfill(backfill_id)
 
     def repair(self):
         """Close what an earlier run left open when it was killed."""

@@ -384,6 +384,26 @@ def test_a_backfill_says_so_when_the_servers_end(checkout):
     nothing_is_left(served, processes)
 
 
+def test_a_backfill_is_closed_though_the_servers_are_just_ending(checkout):
+    served = Served(checkout, READY)
+    make = start_backfill(served, SLOW_DAY, r"succeeded: 2 \| running: 1")
+    processes = served.processes()
+    script = served.script()
+    script.suspend()  # so that it sees only later that its first server has ended
+    api_server = psutil.Process(served.leaders()[0])
+    for process in [*api_server.children(recursive=True), api_server]:
+        process.kill()
+    os.killpg(make.pid, signal.SIGINT)
+    time.sleep(1)  # it has asked the api-server by now, in vain
+    assert make.poll() is None
+    script.resume()
+    output, _ = make.communicate(timeout=60)
+    assert make.returncode != 0, output
+    assert MetadataDB(served.checkout.home / "airflow.db").open_backfills("dag_test") == []
+    served.make.communicate(timeout=60)
+    nothing_is_left(served, processes)
+
+
 def ctrl_c(served):
     os.killpg(served.make.pid, signal.SIGINT)  # as a terminal does it, make included
 
