@@ -25,10 +25,10 @@ import time
 from datetime import date, timedelta
 from pathlib import Path
 
+from kit.interruption import Interrupted, catch_signals
+from kit.process_tree import ProcessTree
+
 PROJECT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(PROJECT / "bin"))
-from interruption import Interrupted, catch_signals  # noqa: E402
-from process_tree import ProcessTree  # noqa: E402
 
 # Days in the past, so that no scheduled run of today is in anybody's way.
 FIRST, LAST = date(2024, 1, 1), date(2024, 1, 22)
@@ -54,7 +54,7 @@ class Failed(Exception):
 
 
 def say(text):
-    # A line each: bin/step shows the seconds at the beginning of the next one.
+    # A line each: libexec/step shows the seconds at the beginning of the next one.
     print(f"   {text}", flush=True)
 
 
@@ -89,7 +89,7 @@ def by_hand(home):
             for name, value in os.environ.items()
             if name.startswith("AIRFLOW_")
         },
-        "PYTHONPATH": "",  # without bin/startup
+        "PYTHONPATH": "",  # without libexec/startup
         "AIRFLOW__CORE__DAGS_FOLDER": str(PROJECT / "dags"),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         # Once switched on, the DAG would also run for today: beside the backfill, and in the
@@ -121,7 +121,7 @@ def by_hand(home):
             if "failed" in shown:
                 raise Failed(f"the backfill by hand failed:\n{shown}")
         elapsed = time.perf_counter() - start
-    output(["python", "bin/show_results.py", f"results/3/{DAY}"])
+    output(["python", "pipeline/print_results.py", f"results/3/{DAY}"])
     return elapsed
 
 

@@ -128,7 +128,7 @@ def main():
     parser.add_argument("--seed", type=int, default=datetime.now(timezone.utc).toordinal())
     args = parser.parse_args()
     folder = args.checkout.resolve()
-    if not (folder / "bin/claim-checkout").exists() or GOLDEN.is_relative_to(folder):
+    if not (folder / "libexec/claim-checkout").exists() or GOLDEN.is_relative_to(folder):
         parser.error(f"{folder} is not another clone of the kit")
     random.seed(args.seed)
     print(f"seed {args.seed}", flush=True)
@@ -162,7 +162,7 @@ def main():
         )
 
     print(f"\n{sum(by_step.values())} kills, {completed} runs left alone, {len(lost)} lost;")
-    print(f"the slowest end of all processes took {slowest:.1f} s; {repairs} repairs were told")
+    print(f"the slowest end of all processes took {slowest:.1f} s; {repairs} repairs were reported")
     for title, counts in ("by step", by_step), ("by victim", by_victim):
         print(f"{title}: " + ", ".join(f"{name} {count}" for name, count in counts.most_common()))
     return 1 if lost else 0

@@ -36,7 +36,7 @@ with DAG(
         task_id="get_data",
         # Results of an earlier run must not pass for this one's. What else is there is not ours.
         bash_command=f"cd {PROJECT} && rm -f {MADE}"
-        f" && {PYTHON} bin/get_data.py {RUN}/auto-mpg.data",
+        f" && {PYTHON} pipeline/get_data.py {RUN}/auto-mpg.data",
     )
     run_regression = BashOperator(
         task_id="run_regression",
@@ -44,7 +44,7 @@ with DAG(
     )
     print_results = BashOperator(
         task_id="print_results",
-        bash_command=f"cd {PROJECT} && {PYTHON} bin/show_results.py {RUN}",
+        bash_command=f"cd {PROJECT} && {PYTHON} pipeline/print_results.py {RUN}",
     )
 
     get_data >> run_regression >> print_results

@@ -1,4 +1,4 @@
-"""bin/audit.py, asking a server on this machine that answers as OSV does."""
+"""libexec/audit, asking a server on this machine that answers as OSV does."""
 
 import http.server
 import json
@@ -8,12 +8,12 @@ import shutil
 import subprocess
 import sys
 import threading
+from importlib.machinery import SourceFileLoader
+from importlib.util import module_from_spec, spec_from_loader
 
 import pytest
-from conftest import PROJECT
-
-sys.path.insert(0, str(PROJECT / "bin"))
-from audit import listed, pins
+from support.checkouts import PROJECT
+from support.guarantees import guarantee
 
 LOCK = """\
 # a lock as uv writes it
@@ -87,7 +87,7 @@ def lock(tmp_path):
     return path
 
 
-def audit(lock, url, script=PROJECT / "bin/audit.py"):
+def audit(lock, url, script=PROJECT / "libexec/audit"):
     return subprocess.run(
         [sys.executable, script, lock],
         env={**os.environ, "OSV_URL": url},
@@ -97,14 +97,22 @@ def audit(lock, url, script=PROJECT / "bin/audit.py"):
     )
 
 
+@guarantee(
+    "Known vulnerabilities",
+    "A finding that is not listed fails.",
+)
 def test_a_finding_that_is_not_listed_fails_and_is_named(lock, osv):
     run = audit(lock, osv.url)
     assert run.returncode == 1, run.stderr
-    assert "numpy 1.0 has CVE-2026-12345, also GHSA-aaaa-bbbb-cccc; mended in: 1.5" in run.stderr
+    assert "numpy 1.0 has CVE-2026-12345, also GHSA-aaaa-bbbb-cccc; fixed in: 1.5" in run.stderr
     assert "make lock" in run.stderr
     assert "3 packages, 1 findings that are not listed" in run.stdout
 
 
+@guarantee(
+    "Known vulnerabilities",
+    "A finding that is listed is shown with its reason.",
+)
 @pytest.mark.parametrize("name", ["GHSA-aaaa-bbbb-cccc", "CVE-2026-12345"])
 def test_a_listed_finding_passes_and_its_reason_is_shown(lock, osv, name):
     lock.with_name("known-vulnerabilities.txt").write_text(f"{name} nobody adds here\n")
@@ -114,6 +122,10 @@ def test_a_listed_finding_passes_and_its_reason_is_shown(lock, osv, name):
     assert "no longer" not in run.stdout
 
 
+@guarantee(
+    "Known vulnerabilities",
+    "A listed finding that is gone is reported.",
+)
 def test_one_that_is_listed_but_no_longer_found_is_reported(lock, osv):
     lock.with_name("known-vulnerabilities.txt").write_text("CVE-2026-12345 a\nCVE-2020-1 b\n")
     run = audit(lock, osv.url)
@@ -121,7 +133,11 @@ def test_one_that_is_listed_but_no_longer_found_is_reported(lock, osv):
     assert re.findall(r"(\S+) is no longer found", run.stdout) == ["CVE-2020-1"]
 
 
-def test_every_version_of_edition_3s_lock_is_asked_about_whatever_this_machine_is(osv):
+@guarantee(
+    "Known vulnerabilities",
+    "Every version in the lock is asked about, for whatever system it is.",
+)
+def test_every_version_in_the_lock_is_looked_up(osv):
     lock = PROJECT / "editions/3/requirements.txt"
     osv.vulnerable = set()
     run = audit(lock, osv.url)
@@ -131,6 +147,10 @@ def test_every_version_of_edition_3s_lock_is_asked_about_whatever_this_machine_i
     assert len({name for name, _ in in_lock}) < len(osv.asked)  # some have several versions
 
 
+@guarantee(
+    "Known vulnerabilities",
+    "A database that does not answer is no finding: exit code 3 instead of 1.",
+)
 @pytest.mark.parametrize(
     "fault",
     [
@@ -141,7 +161,7 @@ def test_every_version_of_edition_3s_lock_is_asked_about_whatever_this_machine_i
     ],
     ids=str,
 )
-def test_an_answer_that_is_none_is_told_from_a_vulnerability(lock, osv, fault):
+def test_an_unusable_answer_is_no_finding(lock, osv, fault):
     for name, value in fault.items():
         setattr(osv, name, value)
     run = audit(lock, osv.url)
@@ -151,7 +171,7 @@ def test_an_answer_that_is_none_is_told_from_a_vulnerability(lock, osv, fault):
     assert run.stdout == ""
 
 
-def test_a_server_that_is_not_there_is_told_from_a_vulnerability(lock):
+def test_a_server_that_is_not_there_is_no_finding(lock):
     run = audit(lock, "http://127.0.0.1:1/v1/query")
     assert run.returncode == 3
     assert "Connection refused" in run.stderr
@@ -160,7 +180,7 @@ def test_a_server_that_is_not_there_is_told_from_a_vulnerability(lock):
 
 def test_without_pip_audit_it_names_the_command_that_installs_it(lock, tmp_path):
     (tmp_path / "bin").mkdir()
-    script = shutil.copy(PROJECT / "bin/audit.py", tmp_path / "bin")
+    script = shutil.copy(PROJECT / "libexec/audit", tmp_path / "bin")
     run = audit(lock, "http://127.0.0.1:1/v1/query", script)
     assert run.returncode == 3
     assert "make tools" in run.stderr
@@ -184,9 +204,12 @@ def test_a_list_without_a_reason_is_refused(lock):
 
 
 def test_what_ci_audits_can_be_read():
+    loader = SourceFileLoader("audit", str(PROJECT / "libexec/audit"))  # a command has no suffix
+    audit = module_from_spec(spec_from_loader("audit", loader))
+    loader.exec_module(audit)
     workflow = (PROJECT / ".github/workflows/ci.yml").read_text()
-    locks = re.findall(r"bin/audit\.py (\S+)", workflow)
+    locks = re.findall(r"libexec/audit (\S+)", workflow)
     assert locks == ["editions/3/requirements.txt", "tests/tools.txt"]
     for lock in locks:
-        assert pins(PROJECT / lock)
-        listed((PROJECT / lock).with_name("known-vulnerabilities.txt"))
+        assert audit.pins(PROJECT / lock)
+        audit.listed((PROJECT / lock).with_name("known-vulnerabilities.txt"))

@@ -14,14 +14,12 @@ from datetime import datetime, timedelta, timezone
 
 import psutil
 import pytest
-from conftest import PROJECT, break_task
-from test_end_to_end import all_succeeded, progress, results_of
-
-sys.path.insert(0, str(PROJECT / "bin"))
-from backfill import progress_line
-from metadata_db import MetadataDB, Run
-
-DAY = "2024-06-01"
+from kit.metadata_db import MetadataDB, Run
+from kit.progress import progress_line
+from support.backfills import DAY, SECOND_TASK_RUNS, SERVERS_START, start, start_until, wait
+from support.checkouts import PROJECT, checkout_with
+from support.guarantees import guarantee
+from support.lines import all_succeeded, progress, results_of
 
 
 def run_of(state, *states):
@@ -100,53 +98,17 @@ def test_the_same_states_as_airflows_own_command_line(finished):
         assert any({task_id, state} <= set(line.split()) for line in shown.splitlines()), shown
 
 
-def checkout_with(new_checkout, task_id, command):
-    """Return a new checkout, ready to run, with another command for one of the tasks."""
-    checkout = new_checkout()
-    break_task(checkout, task_id, command)
-    outcome = checkout.make("list-dags")
-    assert outcome.returncode == 0, outcome.stdout + outcome.stderr
-    return checkout
-
-
 @pytest.fixture(scope="module")
 def slow(new_checkout):
     """A checkout, ready to run, whose second task takes a minute."""
     return checkout_with(new_checkout, "run_regression", "sleep 61")
 
 
-def start(checkout, stderr=subprocess.STDOUT):
-    """Start `make backfill` and return it."""
-    return subprocess.Popen(
-        ["make", "backfill", f"DATE={DAY}"],
-        cwd=checkout.path,
-        stdout=subprocess.PIPE,
-        stderr=stderr,
-        text=True,
-        start_new_session=True,
-    )
-
-
-def start_until(checkout, sign, stderr=subprocess.STDOUT):
-    """Start `make backfill` and return it when it has printed a line that the pattern matches."""
-    process = start(checkout, stderr)
-    for line in process.stdout:
-        if re.search(sign, line):
-            return process
-    raise AssertionError(f"make backfill ended without {sign!r}")
-
-
-SERVERS_START = r"\$ airflow scheduler"
-SECOND_TASK_RUNS = r"succeeded: 1 \| running: 1"
-
-
-def wait(condition, what, seconds=60):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"waited {seconds} s for {what}"
-        time.sleep(0.1)
-
-
+@guarantee(
+    "Interruption",
+    "Ctrl-C, SIGTERM, SIGHUP in the backfill",
+    "all processes end, the backfill is closed as failed, the DAG's pause flag is as before",
+)
 @pytest.mark.parametrize(
     ("number", "sign"),
     [
@@ -205,9 +167,19 @@ def kill_worker(checkout, make):
 
 
 def kill_backfill(checkout, make):
-    kill_named(checkout, "bin/backfill.py")
+    kill_named(checkout, "bin/backfill")
 
 
+@guarantee(
+    "Interruption",
+    "kill -9 of make, of `bin/backfill`, of the scheduler, of the api-server",
+    "all processes end within seconds",
+)
+@guarantee(
+    "Interruption",
+    "kill -9 of an executor's process",
+    "the backfill ends with a message; Airflow would wait for minutes, or for ever",
+)
 @pytest.mark.parametrize(
     ("kill", "said"),
     [
@@ -229,18 +201,33 @@ def test_kill_9_of_any_one_process_leaves_nothing_running(slow, kill, said):
     wait(lambda: not slow.processes(), "the processes to end", 10)
 
 
+@guarantee(
+    "Interruption",
+    "the next run after kill -9",
+    "closes what was left open, says so, and runs",
+)
 def test_after_kill_9_the_next_backfill_repairs_and_runs(slow):
-    """Goes on where the test before it stopped: bin/backfill.py was killed."""
+    make = start_until(slow, SECOND_TASK_RUNS)
+    kill_backfill(slow, make)
+    make.communicate(timeout=60)
+    wait(lambda: not slow.processes(), "the processes to end", 10)
     assert MetadataDB(slow.home / "airflow.db").open_backfills("dag_test")
-    (slow.path / "dags/dag_example.py").write_text((PROJECT / "dags/dag_example.py").read_text())
+    dag_file = slow.path / "dags/dag_example.py"
+    slow_dag = dag_file.read_text()
+    dag_file.write_text((PROJECT / "dags/dag_example.py").read_text())
     outcome = slow.make("backfill", f"DATE={DAY}")
+    dag_file.write_text(slow_dag)
     assert outcome.returncode == 0, outcome.stdout + outcome.stderr
     assert "repaired: closed backfill" in outcome.stdout
     assert progress(outcome.stdout)[-1] == all_succeeded()
 
 
+@guarantee(
+    "Interruption",
+    "kill -9 of a task",
+    "the task fails, its log is shown",
+)
 def test_a_killed_task_fails_and_is_shown(slow):
-    break_task(slow, "run_regression", "sleep 61")
     make = start_until(slow, SECOND_TASK_RUNS)
     wait(lambda: any("sleep" in command for _, command in slow.processes()), "the task")
     kill_named(slow, "sleep")
@@ -248,7 +235,6 @@ def test_a_killed_task_fails_and_is_shown(slow):
     assert make.returncode != 0
     assert progress(output)[-1]["failed"] == 2
     assert "task run_regression of" in output
-    (slow.path / "dags/dag_example.py").write_text((PROJECT / "dags/dag_example.py").read_text())
 
 
 @pytest.fixture(scope="session")
@@ -257,6 +243,11 @@ def verbose(finished):
     return finished.make("backfill", "DATE=1899-12-31", "V=1")
 
 
+@guarantee(
+    "Input",
+    "a day before the DAG's start date",
+    "it runs, as Airflow's own backfill does",
+)
 def test_a_day_before_the_start_date_runs(verbose):
     assert verbose.returncode == 0, verbose.stdout + verbose.stderr
     assert progress(verbose.stdout)[-1] == all_succeeded()
@@ -270,6 +261,11 @@ def test_v_1_shows_what_the_servers_log_and_by_default_only_the_paths_are(finish
     assert finished.processes() == []
 
 
+@guarantee(
+    "Concurrency",
+    "another process writes to the metadata database while the backfill is created",
+    "SQLite refuses the backfill; it is created again",
+)
 def test_a_backfill_is_created_once_more_when_the_database_was_locked(finished):
     # The api-server writes one row as it starts. This writes for longer: until the refusal is told.
     make = start(finished)
@@ -289,6 +285,11 @@ def test_a_backfill_is_created_once_more_when_the_database_was_locked(finished):
     assert progress(said)[-1] == all_succeeded()
 
 
+@guarantee(
+    "Concurrency",
+    "two backfills typed by hand",
+    "the second is refused in one line",
+)
 def test_a_second_backfill_at_the_same_time_is_refused(finished):
     with (finished.home / "backfill.processes").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -298,6 +299,11 @@ def test_a_second_backfill_at_the_same_time_is_refused(finished):
     assert "backfill progress" not in outcome.stdout
 
 
+@guarantee(
+    "The download",
+    "connection refused; no such host; no network at all",
+    "the embedded copy",
+)
 def test_without_any_network_a_backfill_works(finished):
     # A network namespace of its own, in which there is nothing but the loopback device.
     loopback_up = (
@@ -326,13 +332,13 @@ def test_without_any_network_a_backfill_works(finished):
     ],
 )
 def test_wrong_usage_is_refused_with_exit_code_2(finished, arguments, reason):
-    outcome = finished.run("bin/sandbox", "bin/backfill.py", "dag_test", *arguments)
+    outcome = finished.run("bin/sandbox", "bin/backfill", "dag_test", *arguments)
     assert outcome.returncode == 2
     assert reason in outcome.stderr
 
 
 def test_a_dag_that_the_database_does_not_know_is_an_error(finished):
-    outcome = finished.run("bin/sandbox", "bin/backfill.py", "nope", "-s", DAY, "-e", DAY)
+    outcome = finished.run("bin/sandbox", "bin/backfill", "nope", "-s", DAY, "-e", DAY)
     assert outcome.returncode == 1
     assert "'nope'" in outcome.stderr
     assert "make list-dags" in outcome.stderr

@@ -4,14 +4,13 @@
 """
 
 import io
-import shutil
 import sys
 from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
-from conftest import PROJECT
-from test_ui import READY, Served, password_of
+from support.checkouts import PROJECT
+from support.pages import READY, Served, find_browser, password_of
 
 pytestmark = pytest.mark.xdist_group(__name__)  # they share checkouts
 
@@ -31,17 +30,6 @@ REPLACE = """
     while (texts.nextNode())
         texts.currentNode.data = texts.currentNode.data.replaceAll(arguments[0], arguments[1]);
 """
-
-
-def find_browser():
-    """Return the paths of (browser, chromedriver); skips where there is none."""
-    names = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome"]
-    names += ["/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"]
-    browser = next(filter(None, map(shutil.which, names)), None)
-    driver = shutil.which("chromedriver")
-    if not browser or not driver:
-        pytest.skip("there is no Chromium or Chrome, or no chromedriver beside it, on PATH")
-    return browser, driver
 
 
 class Browser:
@@ -176,7 +164,7 @@ def test_the_log_of_print_results_shows_the_table(served, browser):
     browser.driver.set_window_size(*TALL_WINDOW)
     browser.go(run_of_today() + "/tasks/print_results")
     file = served.checkout.path / f"results/3/{datetime.now(timezone.utc):%Y-%m-%d}"
-    table = served.checkout.run("bin/sandbox", "python", "bin/show_results.py", file).stdout
+    table = served.checkout.run("bin/sandbox", "python", "pipeline/print_results.py", file).stdout
     lines = [line for line in table.splitlines() if "█" in line]
     assert len(lines) == 11
     browser.see("model  adds", *lines, "◀ best")

@@ -3,7 +3,7 @@
 import re
 import sys
 
-from conftest import break_task
+from support.checkouts import break_task
 
 
 def test_on_a_broken_dag_the_proof_fails_and_shows_why(new_checkout):

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from support.guarantees import guarantee
 
 DAG_FILE = Path(__file__).resolve().parent.parent / "dags/dag_example.py"
 
@@ -71,6 +72,11 @@ def test_the_dag_of_edition_1_10_runs_the_same_commands(dag, monkeypatch):
         assert old[task].given["bash_command"] == command.replace("results/3/", "results/1.10/")
 
 
+@guarantee(
+    "Damage",
+    "a user's file in the results folder",
+    "stays; only the kit's own are renewed",
+)
 def test_get_data_removes_an_earlier_runs_results_and_no_file_of_the_users(new_checkout, tmp_path):
     checkout = new_checkout()
     folder = checkout.path / "results/3/2024-02-29"

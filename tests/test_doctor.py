@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.guarantees import guarantee
 
 PROJECT = Path(__file__).resolve().parent.parent
 TOOLS = ["awk", "bash", "curl", "find", "git", "grep", "make", "sed", "sha256sum"]
@@ -34,7 +35,7 @@ class Machine:
         self.checkout = folder / "a checkout & 100% é"
         self.tools = folder / "tools"
         self.tools.mkdir()
-        for name in "bin", "editions":
+        for name in "bin", "libexec", "editions":
             shutil.copytree(
                 PROJECT / name, self.checkout / name, ignore=shutil.ignore_patterns("__pycache__")
             )
@@ -122,10 +123,10 @@ def row(outcome, name):
 # --- a machine that has it all
 
 
-def test_where_nothing_is_missing_all_is_listed_and_quietly_nothing_is_printed(machine):
+def test_where_nothing_is_missing_all_is_listed_and_quiet_is_quiet(machine):
     run = machine.doctor()
     assert (run.returncode, run.stderr) == (0, "")
-    assert run.stdout.endswith("\n\nAll that is required is here.\n")
+    assert run.stdout.endswith("\n\nEverything required is here.\n")
     table = rows(run)
     assert {cells[0] for cells in table.values()} <= {"found", "wrong"}
     names = {what.split()[0].rstrip(",") for what in table}
@@ -138,7 +139,7 @@ def test_where_nothing_is_missing_all_is_listed_and_quietly_nothing_is_printed(m
     assert not (machine.checkout / ".sandbox").exists()
 
 
-def test_with_an_environment_quietly_nothing_else_is_asked_for_and_no_python_started(machine):
+def test_quietly_with_an_environment_no_python_is_looked_for(machine):
     machine.hide("curl", "conda")
     machine.add("python3", f": >'{machine.checkout}/started'; echo ok $0")
     assert machine.quiet().returncode == 0
@@ -211,7 +212,7 @@ def test_a_required_tool_that_is_missing_is_named_with_what_installs_it(
         ),
     ],
 )
-def test_all_that_is_missing_is_installed_by_one_command_without_what_is_optional(
+def test_one_command_installs_everything_required_that_is_missing(
     machine, installer, system, command
 ):
     machine.system(installer, system)
@@ -230,7 +231,7 @@ def test_an_optional_tool_that_is_missing_is_listed_and_no_failure(machine):
     assert row(run, "git") == ("missing", "optional", f"{SUDO}apt install git")
     assert row(run, "find") == ("missing", "optional", f"{SUDO}apt install findutils")
     assert row(run, "chromium")[2].startswith(f"{SUDO}apt install chromium")
-    assert run.stdout.endswith("\n\nAll that is required is here.\n")
+    assert run.stdout.endswith("\n\nEverything required is here.\n")
     assert (machine.quiet().returncode, machine.quiet().stderr) == (0, "")
 
 
@@ -259,6 +260,11 @@ def test_a_make_that_is_too_old_is_as_good_as_none(machine, version, state):
 WAYS = ("curl", "python3", "conda")
 
 
+@guarantee(
+    "The machine",
+    "no conda, no curl and no Python",
+    "`make all` stops before anything is touched; any one of them is enough",
+)
 @pytest.mark.parametrize("way", WAYS)
 def test_one_of_the_three_that_make_an_environment_is_enough(machine, way):
     machine.hide(*{*WAYS} - {way})
@@ -315,8 +321,8 @@ def test_where_python_is_too_old_another_is_offered_if_the_system_has_one(
     assert run.returncode == 1
     assert row(run, "Python") == ("missing", "required", f"{command} {reason}".strip())
     assert machine.quiet().returncode == 0  # curl fetches a micromamba, which has its own
-    # The same as from bin/find-python.
-    found = machine.run("bin/find-python", **variables)
+    # The same as from libexec/find-python.
+    found = machine.run("libexec/find-python", **variables)
     assert re.findall(r"from this system: (.*)", found.stderr) == ([command] if command else [])
 
 
@@ -338,13 +344,15 @@ def test_a_python_out_of_the_range_will_do_where_uv_fetches_one_in_it(machine, n
 @pytest.mark.parametrize(
     ("given", "what", "reason"),
     [
-        ({"PYTHON": "/no/python"}, "Python 3.10 to 3.14", "PYTHON=/no/python is no command"),
-        ({"CONDA": "/no/conda"}, "conda", "CONDA=/no/conda is no command"),
+        ({"PYTHON": "/no/python"}, "Python 3.10 to 3.14", "PYTHON=/no/python is not a command"),
+        ({"CONDA": "/no/conda"}, "conda", "CONDA=/no/conda is not a command"),
         ({"CONDA": "broken"}, "conda", "CONDA=broken does not run"),
         ({"PYTHON": "broken"}, "Python 3.10 to 3.14", "PYTHON=broken does not run"),
     ],
 )
-def test_who_names_what_to_use_is_told_why_it_is_of_no_use(machine, given, what, reason):
+def test_a_given_python_or_conda_that_is_no_use_is_named_with_the_reason(
+    machine, given, what, reason
+):
     machine.add("broken", "exit 127")
     quiet = machine.quiet(**given)
     assert quiet.returncode == 1
@@ -400,7 +408,7 @@ def with_mounts(script):
     return before
 
 
-def test_a_machine_that_is_short_of_room_is_told_so_with_the_figure_and_is_no_failure(machine):
+def test_too_little_disk_or_memory_is_shown_and_is_no_failure(machine):
     """2 GB are needed to make an environment, and next to nothing beside one."""
     place, files = machine.checkout, machine.checkout.with_name("files")
     place.rename(files)
@@ -425,7 +433,7 @@ def test_certificates_that_are_missing_are_advised_on_linux(machine):
     assert run.returncode == 0
     advice = "apt install ca-certificates"  # by root, who it is in its own namespace
     assert rows(run)["certificates"] == ("missing", "advised", advice)
-    assert run.stdout.endswith(f"is here. To install what is advised: {advice}\n")
+    assert run.stdout.endswith(f"is here. To install what is recommended: {advice}\n")
 
 
 # --- make
@@ -434,15 +442,18 @@ def test_certificates_that_are_missing_are_advised_on_linux(machine):
 def test_make_all_asks_the_doctor_before_all_else_and_hears_nothing(new_checkout):
     checkout = new_checkout()
     commands = checkout.make("-n", "all").stdout.splitlines()
-    assert commands[:2] == ["bash bin/check-place", "bin/doctor --quiet"]
+    assert commands[:2] == ["bash libexec/check-place", "bin/doctor --quiet"]
     ready = checkout.make("ready")
     assert (ready.returncode, ready.stdout, ready.stderr) == (0, "", "")
 
 
+@guarantee(
+    "The machine",
+    "a required tool is missing",
+    "`make all` stops before anything is touched, and names the command that installs it",
+)
 @pytest.mark.parametrize("made", [True, False], ids=["with", "without"])
-def test_make_all_stops_before_anything_is_touched_where_something_is_missing(
-    new_checkout, machine, made
-):
+def test_make_all_stops_at_once_where_something_required_is_missing(new_checkout, machine, made):
     checkout = new_checkout()
     if made:
         machine.hide("grep")
@@ -461,9 +472,7 @@ def test_make_all_stops_before_anything_is_touched_where_something_is_missing(
     assert sorted(checkout.path.rglob("*")) == before
 
 
-def test_make_doctor_looks_for_what_the_edition_needs_and_fails_if_it_is_missing(
-    new_checkout, machine
-):
+def test_make_doctor_fails_where_the_edition_lacks_something(new_checkout, machine):
     checkout = new_checkout()
     machine.hide("awk", "python3")
     outcome = checkout.run("make", "doctor", "EDITION=2", env={"PATH": str(machine.tools)})

@@ -4,8 +4,8 @@ import re
 import shutil
 
 import pytest
-from conftest import dag_file
-from test_end_to_end import all_succeeded, progress
+from support.checkouts import dag_file
+from support.lines import all_succeeded, progress
 
 pytestmark = pytest.mark.xdist_group(__name__)  # they share a checkout
 
@@ -36,7 +36,7 @@ def test_a_task_that_was_added_a_moment_ago_is_listed_and_runs(ran):
     text = dag_file(ran).read_text()
     chain = "get_data >> run_regression >> print_results"
     task = text[text.index("print_results = BashOperator(") : text.index(chain)]
-    fourth = task.replace("print_results", "a_fourth")
+    fourth = task.replace("print_results", "a_fourth").replace("/a_fourth.py", "/print_results.py")
     indent = re.search(rf"^( *){chain}", text, re.MULTILINE)[1]
     edit(ran, chain, f"{fourth.strip()}\n\n{indent}{chain} >> a_fourth")
     outcome = ran.make("all", f"DATE={DAY}")
@@ -74,7 +74,7 @@ def test_two_files_that_define_a_dag_are_refused(ran):
     assert "two files" not in outcome.stderr
 
 
-def test_a_file_that_is_broken_is_named_with_its_line_and_the_other_dags_run(ran):
+def test_a_broken_file_is_named_with_its_line_and_other_dags_run(ran):
     broken = dag_file(ran).with_name("broken.py")
     broken.write_text("from airflow import DAG\n\nschedule = daily\n")
     outcome = ran.make("list-dags")

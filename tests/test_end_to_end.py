@@ -7,39 +7,12 @@ import csv
 import os
 import re
 import subprocess
-from datetime import datetime, timezone
 from pathlib import Path
 
-LINE = re.compile(
-    r"INFO - \[backfill progress\] \| finished run (?P<finished>\d+) of (?P<runs>\d+)"
-    r" \| tasks waiting: (?P<waiting>\d+) \| succeeded: (?P<succeeded>\d+)"
-    r" \| running: (?P<running>\d+) \| failed: (?P<failed>\d+) \| skipped: (?P<skipped>\d+)"
-    r" \| deadlocked: (?P<deadlocked>\d+) \| not ready: (?P<not_ready>\d+)$",
-    re.MULTILINE,
-)
+from support.guarantees import guarantee
+from support.lines import GOLDEN, all_succeeded, progress, results_of, verbs
+
 PROJECT = Path(__file__).resolve().parent.parent
-GOLDEN = PROJECT / "tests/golden/results.csv"
-
-
-def progress(output):
-    """Return the progress lines of a backfill's output, each as {name: count}."""
-    return [
-        {name: int(count) for name, count in found.groupdict().items()}
-        for found in LINE.finditer(output)
-    ]
-
-
-def all_succeeded(runs=1):
-    """Return what the last progress line has to say of so many runs of the three tasks."""
-    nothing = dict.fromkeys(
-        ["waiting", "running", "failed", "skipped", "deadlocked", "not_ready"], 0
-    )
-    return {**nothing, "finished": runs, "runs": runs, "succeeded": 3 * runs}
-
-
-def results_of(checkout, day=None):
-    day = day or datetime.now(timezone.utc).date()
-    return checkout.path / "results" / checkout.edition / str(day)
 
 
 def test_make_all_ends_with_three_succeeded_tasks_and_nothing_else(finished):
@@ -53,7 +26,7 @@ def test_make_all_leaves_the_golden_results_and_the_picture(finished):
     assert (folder / "bias_variance.png").read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
 
 
-def test_more_terms_always_fit_the_training_data_better_but_the_test_data_only_up_to_model_7(
+def test_training_error_always_falls_and_test_error_rises_after_model_7(
     finished,
 ):
     with open(results_of(finished) / "results.csv", newline="") as file:
@@ -72,16 +45,9 @@ def test_make_all_shows_the_table_and_the_path_of_the_picture(finished):
     assert str(results_of(finished).relative_to(finished.path) / "bias_variance.png") in shown
 
 
-def verbs(edition):
-    """Return Airflow's commands of an edition's table, {variable: command}."""
-    text = (PROJECT / "editions" / edition / "edition.mk").read_text()
-    found = re.findall(r"^([A-Z_]+) *:= *(?:bin/supervise.py )?(airflow.*)$", text, re.MULTILINE)
-    return dict(found)
-
-
 def test_each_step_announces_the_command_that_it_runs(finished):
     announced = re.findall(
-        r"^\$ (?:EDITION=\S+ )?bin/sandbox (?:bin/supervise.py )?(.*)",
+        r"^\$ (?:EDITION=\S+ )?bin/sandbox (?:libexec/supervise )?(.*)",
         finished.all.stdout,
         re.MULTILINE,
     )
@@ -134,7 +100,12 @@ HOSTILE = {
 }
 
 
-def test_a_second_make_all_runs_the_tasks_again_but_not_the_set_up_whatever_the_environment(
+@guarantee(
+    "The place",
+    "proxies, locales, start-up files and Python variables that Airflow can't work with",
+    "they don't reach Airflow",
+)
+def test_a_second_make_all_runs_the_tasks_but_not_the_set_up(
     finished,
 ):
     (results_of(finished) / "results.csv").unlink()

@@ -1,14 +1,12 @@
-"""bin/make-env and what it calls: for real, in a copy of the checkout, with no network.
+"""libexec/make-env and what it calls: for real, in a copy of the checkout, with no network.
 
 The copy's path has blanks, `&`, `%` and `é` in it, HOME is an empty folder that must stay empty,
 and the lock is small: uv (its wheel rebuilt from the one installed here) and a tiny package made on
 the spot; the settings of pip and uv lead to these wheels.
 """
 
-import base64
 import hashlib
 import http.server
-import importlib.metadata
 import io
 import os
 import re
@@ -19,17 +17,17 @@ import tarfile
 import textwrap
 import threading
 import types
-import zipfile
 from pathlib import Path
 
 import pytest
-from conftest import SmallDisk, on_terminal
+from support.checkouts import on_terminal
+from support.faults import SmallDisk
+from support.guarantees import guarantee
+from support.wheels import CLIENTS, TOOLS_PYTHON, environment, write_wheel
 
 MB = 1024**2
 PROJECT = Path(__file__).resolve().parent.parent
 STAND_IN = PROJECT / "tests" / "conda_stand_in"
-TOOLS_PYTHON = Path(os.environ.get("TOOLS_PYTHON") or PROJECT / ".sandbox/3/tools/bin/python")
-CLIENTS = ("micromamba", "mamba", "conda")
 SUDO = "" if os.geteuid() == 0 else "sudo "
 
 # What a shell that is busy with something else may have exported.
@@ -73,7 +71,7 @@ HOSTILE_FILES = {
     "home/.condarc": "envs_dirs: [{outside}]\npkgs_dirs: [{outside}]\nalways_copy: true\n",
     "home/.mambarc": "envs_dirs: [{outside}]\npkgs_dirs: [{outside}]\n",
     "pyproject.toml": '[tool.uv]\nrequired-version = "==0.0.1"\n',
-    "uv.toml": "this is no TOML\n",
+    "uv.toml": "this is not TOML\n",
 }
 
 
@@ -97,83 +95,17 @@ def all_outside(checkout):
     return found
 
 
-def write_wheel(folder, name, version, tag, files):
-    """Write a wheel of {path in the wheel: bytes}, uncompressed; return its line in a lock."""
-    info = f"{name}-{version}.dist-info"
-    files = {
-        **files,
-        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n".encode(),
-        f"{info}/WHEEL": f"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: {tag}\n".encode(),
-    }
-    record = f"{info}/RECORD,,\n"
-    for path, content in files.items():
-        digest = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
-        record += f"{path},sha256={digest},{len(content)}\n"
-    wheel = folder / f"{name}-{version}-{tag}.whl"
-    with zipfile.ZipFile(wheel, "w") as archive:
-        for path, content in {**files, f"{info}/RECORD": record.encode()}.items():
-            member = zipfile.ZipInfo(path)
-            member.external_attr = 0o100755 << 16
-            archive.writestr(member, content)
-    digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
-    return f"{name}=={version} \\\n    --hash=sha256:{digest}\n"
-
-
-@pytest.fixture(scope="module")
-def wheels(tmp_path_factory):
-    """A folder with the two wheels, and the lock that names them."""
-    folder = tmp_path_factory.mktemp("wheels")
-    uv = importlib.metadata.distribution("uv")
-    binary = next(path for path in uv.files if path.name == "uv" and path.parent.name == "bin")
-    module = {str(path): path.read_binary() for path in uv.files if path.suffix == ".py"}
-    scripts = {f"uv-{uv.version}.data/scripts/uv": binary.read_binary()}
-    lock = write_wheel(folder, "uv", uv.version, "py3-none-any", module | scripts)
-    lock += write_wheel(
-        folder, "tiny", "1.0", "py3-none-any", {"tiny/__init__.py": b"answer = 42\n"}
-    )
-    (folder / "lock.txt").write_text("# a lock as uv writes it\n" + lock)
-    (folder / "uv.toml").write_text(f'no-index = true\nfind-links = ["{folder}"]\n')
-    # The same wheels as an index, such as a company's mirror of PyPI.
-    for wheel in folder.glob("*.whl"):
-        page = folder / "simple" / wheel.name.split("-")[0] / "index.html"
-        page.parent.mkdir(parents=True)
-        page.write_text(f'<a href="../../{wheel.name}">{wheel.name}</a>')
-    return folder
-
-
 @pytest.fixture
 def checkout(tmp_path, wheels):
     """A copy of what make-env needs, beside an empty HOME and TMPDIR."""
     folder = tmp_path / "a checkout & 100% é"
-    shutil.copytree(PROJECT / "bin", folder / "bin", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in "bin", "libexec":
+        shutil.copytree(PROJECT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(PROJECT / "environment.yml", folder)
     shutil.copy(wheels / "lock.txt", folder)
     for name in ("home", "tmp", "tools"):
         (tmp_path / name).mkdir()
     return folder
-
-
-def environment(checkout, wheels, **variables):
-    """A clean environment with no conda client on PATH, and the wheels as the only source."""
-    path = [str(checkout.parent / "tools")]
-    path += [place for place in ("/usr/local/bin", "/usr/bin", "/bin") if not has_client(place)]
-    return {
-        "HOME": str(checkout.parent / "home"),
-        "TMPDIR": str(checkout.parent / "tmp"),
-        "PATH": os.pathsep.join(path),
-        "LANG": "C.UTF-8",
-        "PIP_NO_INDEX": "1",
-        "PIP_FIND_LINKS": str(wheels),
-        "PIP_CONFIG_FILE": os.devnull,
-        "UV_CONFIG_FILE": str(wheels / "uv.toml"),
-        # Refused at once: nobody listens on port 1.
-        "MICROMAMBA_URL": "http://127.0.0.1:1",
-        **variables,
-    }
-
-
-def has_client(place):
-    return any(os.access(os.path.join(place, name), os.X_OK) for name in CLIENTS)
 
 
 def can_cut_the_network():
@@ -184,12 +116,12 @@ def can_cut_the_network():
 
 
 def make_env(checkout, variables, *, offline=True, inside=()):
-    """Run bin/make-env .sandbox/3/env lock.txt; return the process with stdout and stderr.
+    """Run libexec/make-env .sandbox/3/env lock.txt; return the process with stdout and stderr.
 
     inside: what goes before the command, such as conftest.Mounts.enter.
     """
     cut = ["unshare", "-r", "-n"] if offline and can_cut_the_network() else []
-    command = [*inside, *cut, "bin/make-env", ".sandbox/3/env", "lock.txt"]
+    command = [*inside, *cut, "libexec/make-env", ".sandbox/3/env", "lock.txt"]
     return subprocess.run(
         command,
         cwd=checkout,
@@ -234,9 +166,12 @@ def assert_complete(checkout, run, before=None):
 # --- the venv way
 
 
-def test_a_disk_that_gets_full_while_modules_are_compiled_fails_and_with_room_again_it_works(
-    checkout, wheels
-):
+@guarantee(
+    "The machine",
+    "the disk gets full during the installation",
+    "it fails, though uv would not notice",
+)
+def test_a_disk_that_fills_up_during_the_installation_fails_it(checkout, wheels):
     """uv does not say so, and a module whose compiled form was cut short is broken for good."""
     # Compiled, which comes last, it takes 2 MB.
     bulky = b"numbers = (" + b"1," * 400_000 + b")\n"
@@ -262,9 +197,12 @@ def test_a_disk_that_gets_full_while_modules_are_compiled_fails_and_with_room_ag
     disk.close()
 
 
-def test_a_given_python_makes_a_venv_offline_from_a_hostile_shell_at_a_path_with_blanks(
-    checkout, wheels
-):
+@guarantee(
+    "The place",
+    "settings of pip, uv and conda that say where or how to install",
+    "not used; nothing is written outside",
+)
+def test_a_given_python_makes_a_venv_offline_from_a_hostile_shell(checkout, wheels):
     """Also when there is a client, which could not use that Python."""
     old = checkout / ".sandbox/3/env/left over"
     old.mkdir(parents=True)
@@ -283,10 +221,10 @@ def test_a_given_python_makes_a_venv_offline_from_a_hostile_shell_at_a_path_with
     assert run.stdout.splitlines()[-1].startswith(closing)
 
 
-def test_on_a_terminal_it_shows_that_something_happens_and_no_list_of_packages(checkout, wheels):
+def test_on_a_terminal_it_shows_progress_and_no_list_of_packages(checkout, wheels):
     variables = environment(checkout, wheels, PYTHON=sys.executable)
     command = ["env", "-i", *(f"{name}={value}" for name, value in variables.items())]
-    code, sent = on_terminal([*command, "bin/make-env", ".sandbox/3/env", "lock.txt"], checkout)
+    code, sent = on_terminal([*command, "libexec/make-env", ".sandbox/3/env", "lock.txt"], checkout)
     assert code == 0, sent
     assert re.search(r" \d+ MB, \d+ s\r", sent)
     # A counter ends in \r, and has as many as the seconds that it takes.
@@ -295,7 +233,7 @@ def test_on_a_terminal_it_shows_that_something_happens_and_no_list_of_packages(c
     assert "Terminated" not in sent
 
 
-def test_auto_takes_a_venv_when_the_client_fails_and_pips_mirror_serves_uv_too(checkout, wheels):
+def test_auto_takes_a_venv_when_the_client_fails(checkout, wheels):
     """The client on PATH dies for want of a channel; only pip.conf knows where the wheels are."""
     tools = checkout.parent / "tools"
     half_done = 'echo "no channel" >&2\nmkdir -p "$5/conda-meta"\nexit 1\n'
@@ -331,7 +269,7 @@ def test_an_environment_is_not_remade_from_its_own_python(checkout, wheels):
 # --- the venv way, where every Python is out of range: uv fetches one
 
 
-# A Python that runs this, but tells bin/find-python that it is 3.15.
+# A Python that runs this, but tells libexec/find-python that it is 3.15.
 TOO_NEW = """\
 case $1 in
 -I) shift 2; probe=$1; shift; exec "{python}" -I -c "import sys; sys.version_info = 3, 15
@@ -377,7 +315,7 @@ def pythons(tmp_path):
         server.shutdown()
 
 
-def test_where_the_only_python_is_too_new_uv_is_installed_by_it_and_fetches_another(
+def test_a_python_that_is_too_new_installs_uv_which_fetches_another(
     checkout, wheels, too_new, pythons
 ):
     run = make_env(checkout, too_new | {"UV_PYTHON_DOWNLOADS_JSON_URL": pythons}, offline=False)
@@ -389,7 +327,7 @@ def test_where_the_only_python_is_too_new_uv_is_installed_by_it_and_fetches_anot
     assert subprocess.check_output(base, text=True).startswith(str(fetched))
 
 
-def test_where_uv_can_fetch_none_either_it_says_so_and_what_to_install_at_last(checkout, too_new):
+def test_where_uv_can_fetch_no_python_it_says_what_to_install(checkout, too_new):
     old = checkout / ".sandbox/3/env/left over"
     old.mkdir(parents=True)
     script(checkout.parent / "tools/dnf", "exit 1\n")
@@ -495,10 +433,10 @@ def test_what_cannot_start_is_refused_before_anything_is_removed(checkout, wheel
     old = script(checkout.parent / "old", "echo is Python 3.6\n")
     for code, message, variables in [
         (2, "ENV_MANAGER=pip is unknown", {"ENV_MANAGER": "pip"}),
-        (2, "CONDA=/no/conda is no command", {"CONDA": "/no/conda"}),
+        (2, "CONDA=/no/conda is not a command", {"CONDA": "/no/conda"}),
         (1, f"CONDA={silent} does not run", {"CONDA": str(silent)}),
         (1, "there is no conda client", {"ENV_MANAGER": "conda"}),
-        (2, "PYTHON=/no/python is no command", {"PYTHON": "/no/python"}),
+        (2, "PYTHON=/no/python is not a command", {"PYTHON": "/no/python"}),
         (2, f"PYTHON={silent} does not run", {"PYTHON": str(silent)}),
         (2, f"PYTHON={old} is Python 3.6", {"PYTHON": str(old)}),
         (
@@ -517,7 +455,7 @@ def test_a_prefix_outside_the_sandbox_folder_is_refused(checkout, wheels):
     outside.mkdir()
     for prefix in (str(outside), ".sandbox", ".sandbox/", ".sandbox/../bin", "bin"):
         run = subprocess.run(
-            ["bin/make-env", prefix, "lock.txt"],
+            ["libexec/make-env", prefix, "lock.txt"],
             cwd=checkout,
             env=environment(checkout, wheels, ENV_MANAGER="venv", PYTHON=sys.executable),
             capture_output=True,
@@ -525,10 +463,18 @@ def test_a_prefix_outside_the_sandbox_folder_is_refused(checkout, wheels):
             check=False,
         )
         assert run.returncode == 2, prefix
-        assert "is no folder inside" in run.stderr
+        assert "is not a folder inside" in run.stderr
     assert outside.exists() and (checkout / "bin").exists()
 
 
+@guarantee(
+    "What is downloaded",
+    "packages, from PyPI or your mirror of it",
+    (
+        "against the SHA-256 in the edition's lock; without one, nothing is installed, uv itself "
+        "included"
+    ),
+)
 @pytest.mark.parametrize(
     ("line", "message"),
     [("tiny==1.0 --hash=sha256:" + "0" * 64, "Hash mismatch"), ("tiny==1.0", "must have a hash")],
@@ -546,6 +492,14 @@ def test_a_package_is_not_installed_without_its_hash(
     assert "make-env: uv could not install lock.txt" in run.stderr
 
 
+@guarantee(
+    "What is downloaded",
+    "packages, from PyPI or your mirror of it",
+    (
+        "against the SHA-256 in the edition's lock; without one, nothing is installed, uv itself "
+        "included"
+    ),
+)
 def test_uv_itself_is_not_installed_without_its_hash(checkout, wheels):
     lock = checkout / "lock.txt"
     lock.write_text(re.sub(r"(uv==.*\n.*sha256:)\w+", r"\g<1>" + "0" * 64, lock.read_text()))
@@ -556,10 +510,15 @@ def test_uv_itself_is_not_installed_without_its_hash(checkout, wheels):
     assert not (checkout / ".sandbox/3/env/bin/uv").exists()
 
 
+@guarantee(
+    "The place",
+    "a mirror, certificate or proxy of yours that is wrong",
+    "named",
+)
 @pytest.mark.parametrize(
     ("setting", "content", "said"),
     [
-        ("UV_CONFIG_FILE", "no TOML\n", "uv.toml is no TOML: "),
+        ("UV_CONFIG_FILE", "no TOML\n", "uv.toml is not TOML: "),
         ("UV_CONFIG_FILE", 'index-url = "mirror"\n', "index-url in uv.toml is mirror, which is no"),
         (
             "PIP_CONFIG_FILE",
@@ -578,7 +537,7 @@ def test_uv_itself_is_not_installed_without_its_hash(checkout, wheels):
 def test_a_wrong_setting_of_an_installer_is_named(checkout, setting, content, said):
     file = checkout.parent / "uv.toml"
     file.write_text(content)
-    command = [sys.executable, "-I", checkout / "bin/installer_settings.py"]
+    command = [sys.executable, "-I", checkout / "libexec/installer-settings"]
     variables = {"PATH": os.environ["PATH"], setting: str(file)}
     run = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
     assert run.returncode == 1
@@ -594,6 +553,11 @@ def test_a_wrong_setting_of_an_installer_ends_the_installation(checkout, wheels)
     assert not (checkout / ".sandbox/3/env/bin/uv").exists()
 
 
+@guarantee(
+    "The place",
+    "a mirror, certificate or proxy of yours that is wrong",
+    "named",
+)
 def test_a_proxy_that_pip_cannot_speak_to_is_named(checkout, wheels):
     variables = environment(
         checkout, wheels, PYTHON=sys.executable, all_proxy="socks5://127.0.0.1:1"
@@ -604,6 +568,11 @@ def test_a_proxy_that_pip_cannot_speak_to_is_named(checkout, wheels):
     assert "pip can't speak to the proxy all_proxy=socks5://127.0.0.1:1; unset it" in run.stderr
 
 
+@guarantee(
+    "The place",
+    "an installer that says it is done, and is not",
+    "noticed",
+)
 def test_an_installer_that_says_it_is_done_is_not_believed(checkout, wheels):
     """As when a setting sent the packages elsewhere: exit code 0, and nothing is there."""
     folder = checkout.parent / "more"
@@ -645,6 +614,11 @@ def built(channel, client, checkout, wheels):
     return types.SimpleNamespace(variables=variables, setuptools=line, mark=mark)
 
 
+@guarantee(
+    "What is downloaded",
+    "what packages without a wheel are built with (editions 2 and 1.10)",
+    "against the SHA-256 in `build-constraints.txt`; edition 3 builds nothing",
+)
 def test_nothing_is_built_where_the_lock_does_not_say_what_with(checkout, built):
     run = make_env(checkout, built.variables)
     assert run.returncode == 1
@@ -653,6 +627,11 @@ def test_nothing_is_built_where_the_lock_does_not_say_what_with(checkout, built)
     assert not built.mark.exists()
 
 
+@guarantee(
+    "What is downloaded",
+    "what packages without a wheel are built with (editions 2 and 1.10)",
+    "against the SHA-256 in `build-constraints.txt`; edition 3 builds nothing",
+)
 @pytest.mark.parametrize("right", [False, True], ids=["another hash", "its hash"])
 def test_a_package_is_built_only_with_what_has_its_hash(checkout, built, right):
     digest = r"\g<0>" if right else "0" * 64
@@ -667,6 +646,14 @@ def test_a_package_is_built_only_with_what_has_its_hash(checkout, built, right):
 LOCKED = re.compile(r"[\w.-]+==[\w.+!-]+( ; [^;]+?)?( +--hash=sha256:\w{64})+")
 
 
+@guarantee(
+    "What is downloaded",
+    "packages, from PyPI or your mirror of it",
+    (
+        "against the SHA-256 in the edition's lock; without one, nothing is installed, uv itself "
+        "included"
+    ),
+)
 def test_every_package_of_every_lock_has_an_exact_version_and_a_hash():
     locks = [*PROJECT.glob("editions/*/requirements.txt"), PROJECT / "tests/tools.txt"]
     builds = [*PROJECT.glob("editions/*/build-constraints.txt")]
@@ -677,19 +664,19 @@ def test_every_package_of_every_lock_has_an_exact_version_and_a_hash():
         assert lines and [line for line in lines if not LOCKED.fullmatch(line)] == [], lock
 
 
-# --- bin/find-python and bin/find-conda
+# --- libexec/find-python and libexec/find-conda
 
 
 @pytest.fixture
 def find(tmp_path):
-    """Run bin/NAME with a PATH of its own: tmp_path/bin, and next to nothing else."""
+    """Run libexec/NAME with a PATH of its own: tmp_path/bin, and next to nothing else."""
     place = tmp_path / "bin"
     place.mkdir()
     for tool in ("bash", "env", "sed"):
         (place / tool).symlink_to(shutil.which(tool))
 
     def run(name, *arguments, **variables):
-        command = [PROJECT / "bin" / name, *arguments]
+        command = [PROJECT / "libexec" / name, *arguments]
         variables = {"PATH": str(place), **variables}
         return subprocess.run(
             command, env=variables, capture_output=True, text=True, timeout=60, check=False
@@ -739,7 +726,7 @@ def test_the_newest_python_in_range_is_found_when_python3_is_out_of_range(find):
         ("apt-get", "3.14", None),
     ],
 )
-def test_where_python3_is_out_of_range_only_what_this_system_has_is_advised(
+def test_where_python3_is_out_of_range_it_names_what_this_system_has(
     find, installer, newest, command
 ):
     python_that_says(find.place / "python3", "is Python 3.15")
@@ -750,7 +737,7 @@ def test_where_python3_is_out_of_range_only_what_this_system_has_is_advised(
     assert "micromamba" in run.stderr and f"uv python install {newest}" in run.stderr
 
 
-def test_uv_can_be_installed_by_any_python_however_new_but_not_by_one_that_is_too_old(find):
+def test_any_python_but_one_that_is_too_old_can_install_uv(find):
     (find.place / "python3.99").symlink_to(sys.executable)
     script(find.place / "python3.99-config", "exit 1\n")
     assert find("find-python", PYTHON_MAX="3.9", PYTHON_MIN="3.9").returncode == 1
@@ -770,7 +757,7 @@ def test_a_warning_before_the_answer_does_not_disqualify_a_python(find):
     assert find("find-python").stdout == f"{find.place}/python3\n"
 
 
-def test_a_python_without_ensurepip_is_no_use_and_the_package_to_install_is_named(find):
+def test_for_a_python_without_ensurepip_the_package_is_named(find):
     hide = "import sys; sys.modules['ensurepip'] = None"
     text = f'shift 2\nprobe=$1\nshift\nexec "{sys.executable}" -I -c "{hide}\n$probe" "$@"\n'
     script(find.place / "python3", text)
@@ -793,9 +780,12 @@ def test_a_python_without_ensurepip_is_no_use_and_the_package_to_install_is_name
     assert find("find-python").stdout == f"{find.place}/python3\n"
 
 
-def test_a_python_that_was_built_without_what_a_run_takes_is_refused_with_what_it_lacks(
-    find, tmp_path
-):
+@guarantee(
+    "The place",
+    "a Python that lacks ssl, sqlite3, ctypes, bz2 or zlib",
+    "refused",
+)
+def test_a_python_that_lacks_a_module_is_refused_and_the_module_named(find, tmp_path):
     """As pyenv builds one where the headers of these libraries are missing."""
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "python"], check=True)
     [packages] = tmp_path.glob("python/lib/python3.*/site-packages")
@@ -826,7 +816,7 @@ def test_clients_are_found_in_order_and_one_that_does_not_run_is_skipped(find, t
     assert find("find-conda", CONDA=str(elsewhere)).stdout == f"{elsewhere}\n"
 
 
-# --- bin/fetch-micromamba
+# --- libexec/fetch-micromamba
 
 MICROMAMBA = "#!/bin/sh\necho 2.8.1\n"
 
@@ -875,7 +865,7 @@ def fetch(tmp_path, url):
     destination = tmp_path / "a cache" / "micromamba"
     variables = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "MICROMAMBA_URL": url}
     run = subprocess.run(
-        [PROJECT / "bin/fetch-micromamba", destination],
+        [PROJECT / "libexec/fetch-micromamba", destination],
         env=variables,
         capture_output=True,
         text=True,
@@ -893,12 +883,17 @@ def test_micromamba_is_fetched_checked_and_then_reused(tmp_path, server):
     assert len(server.asked) == 2
     assert fetch(tmp_path, server.url)[0].returncode == 0
     assert len(server.asked) == 2
-    # Another version, or one that no longer runs, is fetched anew.
+    # Another version, or one that no longer runs, is downloaded again.
     script(destination, "echo 1.0.0\n")
     assert fetch(tmp_path, server.url)[0].returncode == 0
     assert destination.read_text() == MICROMAMBA
 
 
+@guarantee(
+    "What is downloaded",
+    "micromamba, where there is no conda, from GitHub",
+    "against the SHA-256 that is published beside it, before it is run",
+)
 @pytest.mark.parametrize(
     ("served", "message"),
     [

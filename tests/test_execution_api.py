@@ -16,7 +16,9 @@ from contextlib import closing
 
 import jwt
 import pytest
-from test_backfill import DAY, SECOND_TASK_RUNS, break_task
+from support.backfills import DAY, SECOND_TASK_RUNS
+from support.checkouts import break_task
+from support.guarantees import guarantee
 
 pytestmark = pytest.mark.xdist_group(__name__)  # they share checkouts
 
@@ -123,7 +125,15 @@ def test_a_right_token_is_let_in(api):
     assert api.ask(api.newest, "GET", path, api.token()) == 404  # there is no such variable
 
 
-def test_without_a_token_health_and_the_apis_description_are_all_that_is_answered(api):
+@guarantee(
+    "What is open",
+    "the backfill's API without a token, from any user of this machine",
+    (
+        "health, and the description of the API, which is the same for every Airflow of this "
+        "version; all else is refused, whatever the version of the API"
+    ),
+)
+def test_without_a_token_only_health_and_the_description_answer(api):
     assert len(api.routes) > 300
     # The public ones are asked once: to describe the API takes it a second, in each version.
     routes = {
@@ -145,6 +155,11 @@ WRONG = {
 }
 
 
+@guarantee(
+    "What is open",
+    "anyone with a token that is forged, expired, unsigned or for another API",
+    "nothing",
+)
 @pytest.mark.parametrize("wrong", WRONG)
 def test_a_wrong_token_is_refused_everywhere(api, wrong):
     token = WRONG[wrong](api)
@@ -157,6 +172,10 @@ def test_a_wrong_token_is_refused_everywhere(api, wrong):
     assert let_in == set()
 
 
+@guarantee(
+    "What is secret",
+    "A request that was refused leaves no key and no token in the server's log.",
+)
 def test_what_was_refused_left_no_key_and_no_token_in_the_log(api):
     token = api.token(exp=1)
     assert api.ask(api.newest, "GET", "/execution/variables/x", token) == 403

@@ -1,4 +1,4 @@
-"""bin/get_data.py against a real web server on the loopback interface, well and badly behaved."""
+"""pipeline/get_data.py against a real web server, well and badly behaved."""
 
 import contextlib
 import datetime
@@ -22,6 +22,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from support.guarantees import guarantee
 
 PROJECT = Path(__file__).resolve().parent.parent
 DATA = (PROJECT / "data" / "auto-mpg.data").read_bytes()
@@ -182,7 +183,7 @@ def get_data(url, dest, *options, project=PROJECT, inside=(), **environment):
     """Run get_data.py; inside is a command that runs it somewhere else."""
     direct = {k: v for k, v in os.environ.items() if not k.lower().endswith("_proxy")}
     return subprocess.run(
-        [*inside, sys.executable, project / "bin" / "get_data.py", dest, *options],
+        [*inside, sys.executable, project / "pipeline" / "get_data.py", dest, *options],
         env={**direct, "DATA_URL": url, **environment},
         capture_output=True,
         text=True,
@@ -240,6 +241,26 @@ def test_the_usual_proxy_variables_are_obeyed(server, dest):
     assert_published_file_alone(dest)
 
 
+@guarantee(
+    "The download",
+    "HTTP 404, 500; cut, altered, longer, a login page, closed at once, broken chunks",
+    "one line; the embedded copy, which has the same checksum, is used",
+)
+@guarantee(
+    "The download",
+    "redirects: a loop, too many, to file:, ftp: or data:",
+    "one line; the embedded copy is used",
+)
+@guarantee(
+    "The download",
+    "a gzip bomb",
+    "one line; the embedded copy is used; the bomb is never unpacked",
+)
+@guarantee(
+    "What is downloaded",
+    "the data set, from UCI",
+    "against its size and SHA-256; else the copy in `data/` is used",
+)
 @pytest.mark.parametrize(
     "path, why",
     [
@@ -262,12 +283,17 @@ def test_the_usual_proxy_variables_are_obeyed(server, dest):
         ("/bomb", f"{len(BOMB)} bytes instead of 30286"),
     ],
 )
-def test_a_bad_answer_is_told_in_one_line_and_the_embedded_copy_used(server, dest, path, why):
+def test_a_bad_answer_is_one_line_and_the_embedded_copy_is_used(server, dest, path, why):
     Handler.paths.clear()
     assert_fell_back(get_data(server + path, dest), server + path.partition("?")[0], dest, why)
     assert len(Handler.paths) <= 11  # the first and ten redirects
 
 
+@guarantee(
+    "The download",
+    "an endless body, header, header line, chunk, redirect or 100",
+    "at most 1 MB is read; the embedded copy",
+)
 @pytest.mark.parametrize(
     "path, why",
     [
@@ -288,6 +314,11 @@ def test_an_endless_answer_is_not_read_to_the_end(server, dest, path, why):
     assert Handler.flood_bytes < 20e6  # what the two sockets' buffers took, no more
 
 
+@guarantee(
+    "The download",
+    "terminal codes or 60 kB in a server's message",
+    "one short line of plain text",
+)
 @pytest.mark.parametrize("path", ["/coloured", "/wordy"])
 def test_what_a_server_says_of_an_error_can_do_nothing_to_a_terminal(server, dest, path):
     run = get_data(server + path, dest)
@@ -295,6 +326,11 @@ def test_what_a_server_says_of_an_error_can_do_nothing_to_a_terminal(server, des
     assert all(line.isprintable() and len(line) < 400 for line in run.stdout.splitlines())
 
 
+@guarantee(
+    "The download",
+    "a slow drip",
+    "20 s at most; the embedded copy",
+)
 @pytest.mark.parametrize("path", ["/drip", "/slowheaders"])
 def test_a_slow_drip_does_not_extend_the_deadline(server, dest, path):
     start = time.monotonic()
@@ -342,6 +378,11 @@ sys.exit(code)
 """
 
 
+@guarantee(
+    "The download",
+    "a server, or a name server, that never answers",
+    "20 s at most; the embedded copy",
+)
 def test_a_name_server_that_never_answers_is_given_up_on(dest, tmp_path):
     (tmp_path / "resolv.conf").write_text("nameserver 127.0.0.1\noptions timeout:30\n")
     (tmp_path / "nsswitch.conf").write_text("hosts: dns\n")
@@ -399,6 +440,11 @@ def test_a_trusted_tls_server_is_downloaded_from(tls_server, dest, trusted):
     assert (run.returncode, run.stdout) == (0, f"30286 bytes from {tls_server}/right to {dest}\n")
 
 
+@guarantee(
+    "The download",
+    "a redirect from http to https, or back",
+    "followed; the checksum decides",
+)
 @pytest.mark.parametrize("secure_first", [False, True])
 def test_a_redirect_between_http_and_https_is_followed(
     server, tls_server, dest, trusted, secure_first
@@ -418,6 +464,11 @@ def test_a_tls_server_that_is_not_trusted_falls_back_also_after_a_redirect(
         assert_fell_back(run, url.partition("?")[0], dest, "certificate verify failed")
 
 
+@guarantee(
+    "The download",
+    "TLS: untrusted, expired, another host's, none",
+    "the embedded copy",
+)
 @pytest.mark.parametrize(
     "fault, why",
     [({"days": -1}, "has expired"), ({"host": "127.0.0.2"}, "not valid for '127.0.0.1'")],
@@ -436,6 +487,11 @@ def test_a_server_that_does_not_speak_tls_falls_back(server, dest):
     assert_fell_back(get_data(url, dest), url, dest, "SSL")
 
 
+@guarantee(
+    "The download",
+    "a password or a token in DATA_URL",
+    "never shown",
+)
 @pytest.mark.parametrize(
     "url",
     [
@@ -479,12 +535,17 @@ def test_a_url_of_100000_characters_is_cut_in_the_message(server, dest):
 def damaged(tmp_path):
     """A copy of the project's two folders in which the embedded file is damaged."""
     copy = tmp_path / "copy"
-    for folder in ("bin", "data"):
+    for folder in ("pipeline", "data"):
         shutil.copytree(str(PROJECT / folder), str(copy / folder))
     (copy / "data" / "auto-mpg.data").write_bytes(DATA[:-2] + b"!\n")
     return copy
 
 
+@guarantee(
+    "The download",
+    "the embedded copy damaged as well",
+    "one line, and the command that restores it",
+)
 def test_a_damaged_embedded_copy_is_an_error_that_says_how_to_restore_it(server, dest, damaged):
     run = get_data(server + "/missing", dest, project=damaged)
     assert run.returncode == 1

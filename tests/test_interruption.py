@@ -12,10 +12,11 @@ import sys
 import threading
 
 import pytest
-from conftest import PROJECT
-from test_backfill import wait
-from test_end_to_end import GOLDEN, all_succeeded, progress, results_of
-from test_environment import environment, wheels  # noqa: F401  (a fixture)
+from support.backfills import wait
+from support.checkouts import PROJECT
+from support.guarantees import guarantee
+from support.lines import GOLDEN, all_succeeded, progress, results_of
+from support.wheels import environment
 
 pytestmark = [pytest.mark.xdist_group(__name__), pytest.mark.slow]  # they share checkouts
 
@@ -64,6 +65,16 @@ STEPS = [
 ]
 
 
+@guarantee(
+    "Interruption",
+    "Ctrl-C, SIGTERM or SIGHUP in any step before the backfill",
+    "the step ends with everything that it started; make says which; the next make starts there",
+)
+@guarantee(
+    "Interruption",
+    "kill -9 of make, or of the whole group, in any step",
+    "a guard ends the rest within seconds, and the next make works",
+)
 def test_whatever_ends_a_step_the_next_make_all_works(new_checkout):
     """Each step in turn, in four ways; each make begins where the one before it was ended."""
     checkout = new_checkout()
@@ -119,13 +130,18 @@ def stalling_index():
         thread.join()
 
 
+@guarantee(
+    "Interruption",
+    "the installation interrupted or killed",
+    "pip and uv stop, and the next `make env` starts over",
+)
 @pytest.mark.parametrize(
     ("end", "by"),
     [(group, signal.SIGINT), (make_alone, signal.SIGTERM), (make_alone, signal.SIGKILL)],
 )
-def test_an_interrupted_installation_stops_and_is_begun_anew(
+def test_an_interrupted_installation_stops_and_starts_over(
     new_checkout,
-    wheels,  # noqa: F811
+    wheels,
     stalling_index,
     end,
     by,
@@ -156,6 +172,11 @@ def test_an_interrupted_installation_stops_and_is_begun_anew(
     assert (checkout.state / "env.done").read_text().splitlines()[1] == str(checkout.path)
 
 
+@guarantee(
+    "Concurrency",
+    "two makes in one checkout",
+    "the second is refused in one line that names the first",
+)
 def test_a_second_make_is_refused_in_one_line_and_the_first_one_goes_on(new_checkout):
     checkout = new_checkout()
     first = start(checkout, "list-tasks", sign="== Let Airflow make")
@@ -170,13 +191,22 @@ def test_a_second_make_is_refused_in_one_line_and_the_first_one_goes_on(new_chec
     assert checkout.make("config").returncode == 0
 
 
+@guarantee(
+    "Concurrency",
+    "twelve makes at the same moment",
+    "one is at work, eleven are refused",
+)
 def test_of_many_makes_at_the_same_moment_one_is_at_work(new_checkout):
     checkout = new_checkout()
     # The claim alone, for as long as the parent lives; they wait for each other at the start.
     read, write = os.pipe()
     claims = [
         subprocess.Popen(
-            ["bash", "-c", f"read -r _; bin/claim-checkout || exit; echo ours; read -r _ <&{read}"],
+            [
+                "bash",
+                "-c",
+                f"read -r _; libexec/claim-checkout || exit; echo ours; read -r _ <&{read}",
+            ],
             cwd=checkout.path,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -198,6 +228,11 @@ def test_of_many_makes_at_the_same_moment_one_is_at_work(new_checkout):
     assert sorted(os.listdir(checkout.path / ".sandbox")) == ["3", "last-make"]
 
 
+@guarantee(
+    "Damage",
+    "the lock of the checkout damaged",
+    "treated as free",
+)
 @pytest.mark.parametrize("content", ["garbage", "1 0", "999999999 5", "3", "a file", "a folder"])
 def test_a_damaged_claim_is_nobodys(new_checkout, content):
     checkout = new_checkout()
@@ -218,7 +253,7 @@ def test_ps_and_proc_agree_on_parents_and_births(tmp_path):
     """Where there is no /proc there is ps; both are tried where there are both."""
     if not os.path.exists("/proc/self/stat") or not os.access("/usr/bin/ps", os.X_OK):
         pytest.skip("needs both /proc and ps")
-    original = PROJECT / "bin/processes.sh"
+    original = PROJECT / "libexec/processes.sh"
     by_ps = tmp_path / "processes.sh"
     by_ps.write_text(original.read_text().replace("/proc/self/stat", "/nowhere"))
     ask = '. "$0"; parent_of $$; [ -n "$(birth_of $$)" ] && birth_of 999999999'
@@ -263,31 +298,41 @@ def ready(new_checkout):
     return checkout
 
 
+@guarantee(
+    "Damage",
+    "airflow.cfg or the database cut, emptied, garbled or gone",
+    "reported, kept in `.sandbox/<edition>/set-aside`, and made again",
+)
 @pytest.mark.parametrize("damage", [cut, empty, garble, remove])
 @pytest.mark.parametrize("name", ["airflow.cfg", "airflow.db"])
-def test_a_damaged_file_is_told_and_kept_aside(ready, name, damage):
+def test_a_damaged_file_is_reported_and_set_aside(ready, name, damage):
     file = ready.home / name
     stamp = ready.state / ("config.done" if name == "airflow.cfg" else "initdb.done")
     whole = file.read_bytes(), stamp.read_bytes()
     damage(file)
     damaged = file.read_bytes() if file.exists() else None
     before = set(ready.state.glob("set-aside/*"))
-    outcome = ready.run("bin/repair-state", ".sandbox/3")
+    outcome = ready.run("libexec/repair-state", ".sandbox/3")
     assert outcome.returncode == 0, outcome.stderr
     (told,) = re.findall(r"repaired: (.*)", outcome.stdout)
     assert name in told
-    assert not stamp.exists()  # so the next make makes it anew
+    assert not stamp.exists()  # so the next make makes it again
     new = set(ready.state.glob("set-aside/*")) - before
     assert [(folder / name).read_bytes() for folder in new] == (
         [damaged] if damaged is not None else []
     )
     file.write_bytes(whole[0])
     stamp.write_bytes(whole[1])
-    assert ready.run("bin/repair-state", ".sandbox/3").stdout == ""
+    assert ready.run("libexec/repair-state", ".sandbox/3").stdout == ""
 
 
+@guarantee(
+    "Damage",
+    "airflow.cfg or the database cut, emptied, garbled or gone",
+    "reported, kept in `.sandbox/<edition>/set-aside`, and made again",
+)
 @pytest.mark.parametrize("name", ["airflow.cfg", "airflow.db"])
-def test_a_damaged_file_is_made_anew(ready, name):
+def test_a_damaged_file_is_made_again(ready, name):
     cut(ready.home / name)
     outcome = ready.make("list-dags")
     assert outcome.returncode == 0, outcome.stdout + outcome.stderr
@@ -300,6 +345,11 @@ def test_a_damaged_file_is_made_anew(ready, name):
 STAMPS = ["config", "initdb", "dags", "env"]
 
 
+@guarantee(
+    "Damage",
+    "a stamp lost or garbled",
+    "at worst a step runs again; the database is set aside",
+)
 @pytest.mark.parametrize(
     ("stamp", "content"),
     # Without env.done the environment would be made again, which the tests share.
@@ -313,7 +363,7 @@ def test_a_lost_or_damaged_stamp_loses_nothing(ready, stamp, content):
     else:
         file.write_text(content)
     if stamp == "env":
-        outcome = ready.run("bin/repair-state", ".sandbox/3")
+        outcome = ready.run("libexec/repair-state", ".sandbox/3")
         assert "the checkout has moved" in outcome.stdout
         ready.done("env", "config", "initdb", "dags")
         return
@@ -326,11 +376,16 @@ def test_a_lost_or_damaged_stamp_loses_nothing(ready, stamp, content):
         assert history in kept
 
 
-def test_an_environment_whose_python_is_gone_is_made_anew(new_checkout, tmp_path):
+@guarantee(
+    "Damage",
+    "the environment's Python gone, or the checkout moved",
+    "reported; the environment is made again",
+)
+def test_an_environment_whose_python_is_gone_is_made_again(new_checkout, tmp_path):
     checkout = new_checkout()
     (checkout.state / "env").unlink()
     (checkout.state / "env/bin").mkdir(parents=True)
     (checkout.state / "env/bin/python").symlink_to("/gone/python3")
-    outcome = checkout.run("bin/repair-state", ".sandbox/3")
+    outcome = checkout.run("libexec/repair-state", ".sandbox/3")
     assert "the environment's Python does not run any more" in outcome.stdout
     assert not (checkout.state / "env.done").exists()

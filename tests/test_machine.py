@@ -10,19 +10,17 @@ import re
 import resource
 import shutil
 import subprocess
-import sys
 import time
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import psutil
 import pytest
-from conftest import PROJECT, Mounts, SmallDisk
-from test_backfill import DAY, SECOND_TASK_RUNS, start_until
-from test_end_to_end import GOLDEN, all_succeeded, progress, results_of
-
-sys.path.insert(0, str(PROJECT / "bin"))
-from metadata_db import MetadataDB
+from kit.metadata_db import MetadataDB
+from support.backfills import DAY, SECOND_TASK_RUNS, start_until
+from support.faults import Mounts, SmallDisk
+from support.guarantees import guarantee
+from support.lines import GOLDEN, all_succeeded, progress, results_of
 
 pytestmark = [pytest.mark.xdist_group(__name__), pytest.mark.slow]  # they share checkouts
 
@@ -47,6 +45,14 @@ def says_why(outcome, *words):
         assert word in last, outcome.stderr
 
 
+@guarantee(
+    "The machine",
+    "a full disk in any step",
+    (
+        "the step fails, the last line names the disk and how much is free; with room again the "
+        "same command works"
+    ),
+)
 @pytest.mark.parametrize(
     ("step", "lefts"),
     [
@@ -76,11 +82,16 @@ def test_a_full_disk_is_named_and_with_room_again_the_step_works(small_disk, ste
 def test_on_a_full_disk_the_database_is_not_taken_for_damaged(small_disk):
     assert small_disk.make("initdb").returncode == 0
     small_disk.disk.fill(0)
-    outcome = small_disk.run("bin/repair-state", ".sandbox/3")
+    outcome = small_disk.run("libexec/repair-state", ".sandbox/3")
     small_disk.disk.free()
     assert (outcome.returncode, outcome.stdout) == (0, "")
 
 
+@guarantee(
+    "The machine",
+    "a full disk, and `make clean`",
+    "it makes room",
+)
 def test_on_a_full_disk_make_clean_makes_room(small_disk):
     assert small_disk.make("config").returncode == 0
     small_disk.disk.fill(0)
@@ -90,6 +101,11 @@ def test_on_a_full_disk_make_clean_makes_room(small_disk):
     assert not (small_disk.disk.inner / ".sandbox/3/airflow").exists()
 
 
+@guarantee(
+    "The machine",
+    "a full disk while airflow.cfg is edited",
+    "the file stays as it was",
+)
 def test_on_a_full_disk_airflow_cfg_stays_as_it_was(small_disk):
     assert small_disk.make("config").returncode == 0
     path = small_disk.disk.inner / ".sandbox/3/airflow/airflow.cfg"
@@ -97,7 +113,7 @@ def test_on_a_full_disk_airflow_cfg_stays_as_it_was(small_disk):
     for left in 0, 64 * KB:
         small_disk.disk.fill(left)
         outcome = small_disk.run(
-            *["bin/sandbox", "bin/set_config.py", ".sandbox/3/airflow/airflow.cfg"],
+            *["bin/sandbox", "libexec/set-config", ".sandbox/3/airflow/airflow.cfg"],
             "core.parallelism=3",
         )
         small_disk.disk.free()
@@ -107,10 +123,15 @@ def test_on_a_full_disk_airflow_cfg_stays_as_it_was(small_disk):
         assert not list(path.parent.glob("*.new"))
 
 
+@guarantee(
+    "The machine",
+    "a full disk while a task writes",
+    "the old file stays whole",
+)
 @pytest.mark.parametrize(
     ("command", "files"),
     [
-        (["bin/get_data.py", "out/auto-mpg.data"], ["auto-mpg.data"]),
+        (["pipeline/get_data.py", "out/auto-mpg.data"], ["auto-mpg.data"]),
         (["regress.py", "--out", "out"], ["results.csv", "bias_variance.png"]),
     ],
 )
@@ -127,7 +148,7 @@ def test_on_a_full_disk_a_task_leaves_the_old_file_whole_and_says_why(small_disk
         small_disk.disk.free()
         assert outcome.returncode == 1
         assert "No space left on device" in outcome.stderr
-        assert f"{command[0].removeprefix('bin/')}: out" in outcome.stderr
+        assert f"{command[0].removeprefix('pipeline/')}: out" in outcome.stderr
         assert "Traceback" not in outcome.stderr
         assert (folder / files[-1]).read_text() == "old"
         assert sorted(path.name for path in folder.iterdir()) == sorted(files)
@@ -135,7 +156,7 @@ def test_on_a_full_disk_a_task_leaves_the_old_file_whole_and_says_why(small_disk
 
 def test_a_disk_that_gets_full_breaks_no_module_for_the_time_after(small_disk):
     """Python writes what it compiled; cut short, that file would end every later run."""
-    command = ["bin/sandbox", "bin/backfill.py", "--help"]
+    command = ["bin/sandbox", "bin/backfill", "--help"]
     for pages in range(1, 8):
         small_disk.disk.fill(pages * resource.getpagesize())
         small_disk.run(*command)
@@ -144,6 +165,11 @@ def test_a_disk_that_gets_full_breaks_no_module_for_the_time_after(small_disk):
         assert outcome.returncode == 0, outcome.stderr
 
 
+@guarantee(
+    "The machine",
+    "a read-only checkout",
+    "one line, nothing lost",
+)
 def test_a_read_only_checkout_is_named_and_loses_nothing(new_checkout):
     checkout = new_checkout()
     mounts = Mounts(checkout.path, 'mount --bind "$1" "$1"; mount -o remount,bind,ro "$1"')
@@ -211,23 +237,38 @@ mkdir '{clock}.asked' 2>&- && echo {bare.day} || exec {shutil.which("date")} "$@
     return plain, bare
 
 
+@guarantee(
+    "The machine",
+    "two checkouts at once",
+    "both work",
+)
 def test_two_checkouts_at_once_both_work(pair):
     for checkout in pair:
         assert checkout.all.returncode == 0, checkout.all.stdout
         assert progress(checkout.all.stdout)[-1] == all_succeeded()
 
 
+@guarantee(
+    "The machine",
+    "one core, no terminal, no HOME, no USER, 256 open files, a locale without UTF-8",
+    "works",
+)
 def test_without_terminal_home_user_utf_8_and_a_second_core_all_works(pair):
     _, bare = pair
     assert bare.all.returncode == 0, bare.all.stdout
     assert (results_of(bare, bare.day) / "results.csv").read_bytes() == GOLDEN.read_bytes()
 
 
+@guarantee(
+    "The machine",
+    "the clock passes midnight (UTC) during the run",
+    "the day stays the one that the run began on",
+)
 def test_over_midnight_the_day_stays_the_one_that_the_run_began_on(pair):
     _, bare = pair
-    assert f"bin/backfill.py dag_test -s {bare.day} -e {bare.day}\n" in bare.all.stdout
+    assert f"bin/backfill dag_test -s {bare.day} -e {bare.day}\n" in bare.all.stdout
     since = "--since .sandbox/3/backfill.began"
-    assert f"bin/show_results.py {since} results/3/{bare.day}\n" in bare.all.stdout
+    assert f"pipeline/print_results.py {since} results/3/{bare.day}\n" in bare.all.stdout
     assert [folder.name for folder in (bare.path / "results/3").iterdir()] == [str(bare.day)]
 
 
@@ -261,6 +302,11 @@ mount --rbind "$1.dev" /dev
 """
 
 
+@guarantee(
+    "The machine",
+    "no /dev/shm",
+    "one line, and the command that makes one",
+)
 def test_without_dev_shm_it_says_so(ready):
     mounts = Mounts(ready.path, NO_SHM)
     outcome = ready.run(*mounts.enter, "make", "backfill", f"DATE={DAY}")
@@ -294,6 +340,11 @@ def small_memory():
     pytest.skip("this machine lets nobody make a control group for memory")
 
 
+@guarantee(
+    "The machine",
+    "memory runs out (a run takes some 650 MB)",
+    "the last line says so, and nothing is left running",
+)
 def test_when_memory_runs_out_it_says_so(ready, small_memory):
     enter = f"echo $$ > {small_memory}/cgroup.procs; exec make backfill DATE={DAY}"
     outcome = ready.run("bash", "-c", enter)
@@ -302,6 +353,11 @@ def test_when_memory_runs_out_it_says_so(ready, small_memory):
     assert ready.processes() == []
 
 
+@guarantee(
+    "The machine",
+    "suspended for a minute",
+    "the run goes on",
+)
 def test_a_lid_that_is_closed_for_a_minute_does_not_fail_the_run(ready):
     make = start_until(ready, SECOND_TASK_RUNS)
     stopped = []
@@ -319,6 +375,11 @@ def test_a_lid_that_is_closed_for_a_minute_does_not_fail_the_run(ready):
     assert progress(output)[-1] == all_succeeded()
 
 
+@guarantee(
+    "The machine",
+    "a slow disk (0.1 s a sync)",
+    "it takes its time",
+)
 def test_a_slow_disk_only_takes_its_time(ready, tmp_path):
     log = tmp_path / "syncs"
     # A tenth of a second for each write that has to reach the disk: ten times an old disk's.
@@ -332,6 +393,11 @@ def test_a_slow_disk_only_takes_its_time(ready, tmp_path):
     assert log.read_text().count("sync(") > 50
 
 
+@guarantee(
+    "The machine",
+    "the reader of the output leaves (`make all | head -1`)",
+    "the run is ended, nothing is left running",
+)
 def test_a_reader_that_leaves_ends_the_run_and_leaves_nothing_running(ready):
     make = start_until(ready, "tasks waiting: 3", stderr=subprocess.PIPE)
     make.stdout.close()

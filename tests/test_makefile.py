@@ -3,14 +3,17 @@
 import contextlib
 import os
 import re
+import shutil
 import sqlite3
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from support.guarantees import guarantee
 
 MAKEFILE = Path(__file__).resolve().parent.parent / "Makefile"
+PLUMBING = MAKEFILE.parent / "libexec/plumbing.mk"
 ALL_DONE = ["env", "tools", "config", "initdb", "dags"]
 
 
@@ -34,7 +37,7 @@ def plan(checkout, *arguments):
     """Return the titles of the steps that make would run, in order."""
     outcome = checkout.make("-n", *arguments)
     assert outcome.returncode == 0, outcome.stderr
-    return re.findall(r'bin/step "([^"]+)"', outcome.stdout)
+    return re.findall(r'libexec/step "([^"]+)"', outcome.stdout)
 
 
 def test_make_alone_prints_the_help(checkout):
@@ -42,7 +45,7 @@ def test_make_alone_prints_the_help(checkout):
 
 
 def test_the_help_lists_every_target_and_every_variable(checkout):
-    text = MAKEFILE.read_text()
+    text = MAKEFILE.read_text() + PLUMBING.read_text()
     shown = checkout.make("help").stdout
     phony = set(re.findall(r"[\w-]+", " ".join(re.findall(r"^\.PHONY:(.*)", text, re.MULTILINE))))
     assert phony - {"begin", "check-place", "ready", "tools", "test-env"} == set(
@@ -53,13 +56,12 @@ def test_the_help_lists_every_target_and_every_variable(checkout):
 
 
 def test_help_works_without_an_environment_and_makes_nothing(new_checkout, tmp_path):
-    copy = tmp_path / "bare"
-    subprocess.run(["cp", "-R", MAKEFILE.parent / "editions", copy], check=True)
-    copy.rename(tmp_path / "editions")
-    (tmp_path / "Makefile").write_text(MAKEFILE.read_text())
+    shutil.copy(MAKEFILE, tmp_path)
+    for folder in "editions", "libexec":
+        shutil.copytree(MAKEFILE.parent / folder, tmp_path / folder)
     outcome = subprocess.run(["make", "help"], cwd=tmp_path, capture_output=True, text=True)
     assert (outcome.returncode, outcome.stderr) == (0, "")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["Makefile", "editions"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["Makefile", "editions", "libexec"]
 
 
 def test_the_makefile_uses_no_variable_that_is_not_defined(done):
@@ -125,27 +127,38 @@ def test_a_changed_file_brings_back_the_steps_that_depend_on_it(done, changed, s
         assert plan(done, "list-dags") == ["List the DAGs"]
 
 
-def test_a_setting_that_comes_too_late_for_the_environment_is_said_to_be_unused(new_checkout):
+def test_a_python_given_after_the_environment_is_reported_as_unused(new_checkout):
     checkout = new_checkout()
     given = f"PYTHON={sys.executable}"
     outcome = checkout.make("env", given)
     assert outcome.returncode == 0
-    assert f"this is not used: ENV_MANAGER=auto CONDA= {given}; to make it anew, first: rm -r" in (
-        outcome.stdout
+    assert (
+        f"this is not used: ENV_MANAGER=auto CONDA= {given}; to make another one, first: rm -r"
+        in (outcome.stdout)
     )
     assert "not used" not in checkout.make("env").stdout
 
 
-def test_a_checkout_that_has_moved_makes_its_environment_anew(new_checkout, tmp_path):
+def test_a_checkout_that_has_moved_makes_its_environment_again(new_checkout, tmp_path):
     checkout = new_checkout()
-    assert checkout.run("bin/repair-state", ".sandbox/3").stdout == ""
+    assert checkout.run("libexec/repair-state", ".sandbox/3").stdout == ""
     moved = checkout.path.rename(tmp_path / "moved")
-    command = ["bash", "-c", "bin/repair-state .sandbox/3; make -n env"]
+    command = ["bash", "-c", "libexec/repair-state .sandbox/3; make -n env"]
     outcome = subprocess.run(command, cwd=moved, capture_output=True, text=True)
     assert "repaired: the checkout has moved" in outcome.stdout
     assert "Make the environment" in outcome.stdout
 
 
+@guarantee(
+    "Input",
+    "DATE, START, END: bad, reversed, no leap day, far past, future",
+    "one line, exit code 2, nothing touched",
+)
+@guarantee(
+    "Input",
+    "EDITION, ENV_MANAGER, CONDA, PYTHON, DATA_URL, PORT, ROUNDS: unknown or malformed",
+    "one line, exit code 2, nothing touched",
+)
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
@@ -163,13 +176,13 @@ def test_a_checkout_that_has_moved_makes_its_environment_anew(new_checkout, tmp_
         (["EDITION=3 2"], "is not an edition"),
         (["DATE=0001-01-01"], "not a day of the calendar"),
         (["ENV_MANAGER=pip"], "ENV_MANAGER=pip is unknown"),
-        (["CONDA=/gone/conda"], "CONDA=/gone/conda is no command"),
-        (["PYTHON=python9"], "PYTHON=python9 is no command"),
-        (["DATA_URL=ftp://127.0.0.1/x"], "is no http:// or https:// address"),
-        (["DATA_URL=http://a/ b"], "is no http:// or https:// address"),
-        (["ROUNDS=0"], "ROUNDS=0 is no number of rounds"),
-        (["ROUNDS=100"], "ROUNDS=100 is no number of rounds"),
-        (["ROUNDS="], "ROUNDS='' is no number of rounds"),
+        (["CONDA=/gone/conda"], "CONDA=/gone/conda is not a command"),
+        (["PYTHON=python9"], "PYTHON=python9 is not a command"),
+        (["DATA_URL=ftp://127.0.0.1/x"], "is not an http:// or https:// address"),
+        (["DATA_URL=http://a/ b"], "is not an http:// or https:// address"),
+        (["ROUNDS=0"], "ROUNDS=0 is not a number of rounds"),
+        (["ROUNDS=100"], "ROUNDS=100 is not a number of rounds"),
+        (["ROUNDS="], "ROUNDS='' is not a number of rounds"),
         (["date=2024-01-01"], "there is no variable date; make help lists them"),
         (["EDTION=2"], "there is no variable EDTION; make help lists them"),
     ],
@@ -185,6 +198,11 @@ def test_a_bad_variable_is_refused_in_one_line_before_anything_is_touched(
     assert sorted(checkout.path.rglob("*")) == before
 
 
+@guarantee(
+    "Input",
+    "shell or make code in any variable",
+    "it is data; a dollar sign is refused",
+)
 @pytest.mark.parametrize(
     "name",
     ["EDITION", "DATE", "START", "END", "ENV_MANAGER", "CONDA", "PYTHON", "DATA_URL", "ROUNDS"],
@@ -206,7 +224,9 @@ def test_shell_and_make_code_in_a_variable_is_data(checkout, name, code, way):
 
 @pytest.mark.parametrize("day", ["2024-02-29", "2000-02-29", "2019-01-16", "2024-08-09"])
 def test_a_real_day_is_accepted(done, day):
-    outcome = done.run("bin/check-input", env={**os.environ, "DATE": day, "START": day, "END": day})
+    outcome = done.run(
+        "libexec/check-input", env={**os.environ, "DATE": day, "START": day, "END": day}
+    )
     assert (outcome.returncode, outcome.stdout, outcome.stderr) == (0, "", "")
 
 
@@ -214,7 +234,7 @@ def test_clean_keeps_the_environment_and_distclean_nothing(new_checkout):
     checkout = new_checkout()
     files = set(checkout.path.iterdir())
     (checkout.path / "results/3/2024-01-01").mkdir(parents=True)
-    (checkout.path / "bin/startup/__pycache__").mkdir()
+    (checkout.path / "libexec/startup/__pycache__").mkdir()
     checkout.home.mkdir(exist_ok=True)
     checkout.done("config", "initdb", "dags")
     assert checkout.make("clean").returncode == 0

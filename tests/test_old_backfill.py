@@ -6,9 +6,18 @@ import subprocess
 import time
 
 import pytest
-from test_end_to_end import all_succeeded, progress
+from support.guarantees import guarantee
+from support.lines import all_succeeded, progress
 
 
+@guarantee(
+    "Interruption",
+    "a backfill of editions 2 and 1.10, interrupted or killed",
+    (
+        "its processes end; what it left unfinished is marked as failed, or the next would wait for"
+        " it without end"
+    ),
+)
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_an_interrupted_backfill_leaves_nothing_and_the_next_one_runs(finished, number):
     make = subprocess.Popen(

@@ -8,8 +8,9 @@ import urllib.request
 
 import psutil
 import pytest
-from test_end_to_end import all_succeeded, progress
-from test_ui import HOST, READY, Served, alive, nothing_is_left, password_of
+from support.guarantees import guarantee
+from support.lines import all_succeeded, progress
+from support.pages import HOST, READY, Served, alive, nothing_is_left, password_of
 
 pytestmark = pytest.mark.xdist_group(__name__)  # they share checkouts
 
@@ -45,6 +46,11 @@ class Visitor:
         return self.open("/login/", csrf_token=token, username="admin", password=password)[1]
 
 
+@guarantee(
+    "What is open",
+    "anyone without a login (editions 2 and 1.10)",
+    "health, and the page of the login",
+)
 def test_without_a_login_there_is_only_the_login_and_the_health(served):
     visitor = Visitor(served)
     assert visitor.open("/health")[0] == 200
@@ -58,6 +64,10 @@ def test_without_a_login_there_is_only_the_login_and_the_health(served):
         assert visitor.open(path)[0] in (401, 403, 404), path
 
 
+@guarantee(
+    "What is secret",
+    "The password for `make ui` is printed on a terminal alone, and is in no log.",
+)
 def test_only_the_password_of_the_file_logs_in_and_dag_test_is_listed(served):
     file = served.checkout.home / "login.json"
     assert file.stat().st_mode & 0o777 == 0o600
@@ -70,6 +80,11 @@ def test_only_the_password_of_the_file_logs_in_and_dag_test_is_listed(served):
     assert (status, "dag_test" in page) == (200, True)
 
 
+@guarantee(
+    "What is open",
+    "`make ui`, editions 2 and 1.10",
+    "Airflow's web pages (those of 1.10 are the ones that ask for a login), at 127.0.0.1",
+)
 def test_every_socket_listens_on_loopback_alone(served):
     found = []
     for process in served.processes():
@@ -89,6 +104,11 @@ def test_a_backfill_runs_beside_it_and_can_be_seen_there(served):
     assert "success" in page
 
 
+@guarantee(
+    "The web pages",
+    "`make stop`",
+    "all servers end within seconds, port and files are given back",
+)
 def test_make_stop_ends_it_and_leaves_nothing_and_the_login_stays_the_same(served):
     processes, password = served.processes(), password_of(served)
     assert served.checkout.make("stop").returncode == 0
@@ -98,7 +118,7 @@ def test_make_stop_ends_it_and_leaves_nothing_and_the_login_stays_the_same(serve
     nothing_is_left(served, processes)
     again = Served(served.checkout, READY)
     try:
-        assert "new-user" not in again.output.partition("bin/ui.py")[2].partition("\n")[2]
+        assert "new-user" not in again.output.partition("libexec/ui")[2].partition("\n")[2]
         assert "/login/" not in Visitor(again).log_in(password)
     finally:
         again.stop()

@@ -1,4 +1,4 @@
-"""bin/check-place: where the kit can't work it says so in one line, before anything is made."""
+"""libexec/check-place: where the kit can't work it says so in one line, before anything is made."""
 
 import os
 import shutil
@@ -7,7 +7,9 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from conftest import PROJECT, Mounts
+from support.checkouts import PROJECT
+from support.faults import Mounts
+from support.guarantees import guarantee
 
 
 def refused(outcome, *words):
@@ -25,6 +27,11 @@ def checkout(new_checkout):
     return new_checkout()
 
 
+@guarantee(
+    "The place",
+    "a path with `:`, `?`, `#`, `$`, `{{` or a line break in it",
+    "refused",
+)
 @pytest.mark.parametrize(
     "name", ["a:b", "what?", "a#b", "$HOME", "{{ds}}", "{% x", "{# x", "two\nlines"]
 )
@@ -32,7 +39,7 @@ def test_a_path_that_cannot_work_is_refused(tmp_path, name):
     folder = tmp_path / name
     folder.mkdir()
     outcome = subprocess.run(
-        ["bash", PROJECT / "bin/check-place"], cwd=folder, capture_output=True, text=True
+        ["bash", PROJECT / "libexec/check-place"], cwd=folder, capture_output=True, text=True
     )
     assert outcome.returncode == 2
     assert "move this checkout elsewhere" in outcome.stderr
@@ -43,7 +50,7 @@ def test_a_link_to_a_path_that_cannot_work_is_refused_as_well(tmp_path):
     (tmp_path / "what?").mkdir()
     link = tmp_path / "link"
     link.symlink_to(tmp_path / "what?")
-    command = f"cd {link} && bash {PROJECT}/bin/check-place"
+    command = f"cd {link} && bash {PROJECT}/libexec/check-place"
     outcome = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
     assert outcome.returncode == 2
     assert f"a path with ? in it; move this checkout elsewhere: {tmp_path}/what?" in outcome.stderr
@@ -59,17 +66,28 @@ def test_a_path_that_an_edition_cannot_work_in_is_refused(checkout, edition):
     assert not (moved / ".sandbox" / edition).exists()
 
 
+@guarantee(
+    "The place",
+    "run bits that an archive has lost",
+    "refused",
+)
 def test_without_its_run_bits_it_says_how_to_have_them_back(checkout):
     """As unpacked from a zip by a program that forgets them."""
-    lost = [path for path in checkout.path.glob("bin/*") if path.is_file()]
+    folders = [checkout.path / "bin", checkout.path / "libexec"]
+    lost = [path for folder in folders for path in folder.iterdir() if path.is_file()]
     for path in [*lost, checkout.path / "regress.py"]:
         path.chmod(0o644)
     outcome = checkout.make("all")
-    refused(outcome, "mend it with: chmod +x bin/* regress.py")
-    assert checkout.run("bash", "-c", "chmod +x bin/* regress.py").returncode == 0
+    refused(outcome, "restore it with: chmod +x bin/* libexec/* regress.py")
+    assert checkout.run("bash", "-c", "chmod +x bin/* libexec/* regress.py").returncode == 0
     assert checkout.make("env").returncode == 0
 
 
+@guarantee(
+    "The place",
+    "a file system mounted with noexec, or one without symbolic links",
+    "refused",
+)
 def test_where_nothing_can_be_run_it_says_so(checkout):
     noexec = 'mount --bind "$1" "$1"; mount -o remount,bind,noexec "$1"'
     mounts = Mounts(checkout.path, noexec)
@@ -78,6 +96,11 @@ def test_where_nothing_can_be_run_it_says_so(checkout):
     refused(outcome, "mounted with noexec", str(checkout.path))
 
 
+@guarantee(
+    "The place",
+    "a file system mounted with noexec, or one without symbolic links",
+    "refused",
+)
 def test_where_there_are_no_links_it_says_so(checkout):
     if not shutil.which("strace"):
         pytest.skip("only strace can make links impossible")
@@ -89,6 +112,11 @@ def test_where_there_are_no_links_it_says_so(checkout):
     assert not list(checkout.path.glob(".sandbox*"))
 
 
+@guarantee(
+    "The place",
+    "a loopback device that is down",
+    "refused",
+)
 def test_where_the_loopback_device_is_down_it_says_so(checkout):
     if subprocess.run(["unshare", "-r", "-n", "true"], capture_output=True).returncode != 0:
         pytest.skip("this machine lets nobody have network devices of their own")
@@ -111,6 +139,11 @@ def stranger(checkout):
         yield ["setpriv", "--reuid=54321", "--regid=54321", "--clear-groups"]
 
 
+@guarantee(
+    "The place",
+    "files that a `sudo make` has left",
+    "refused",
+)
 def test_what_a_sudo_make_left_is_named_with_its_cure(checkout, stranger):
     left = checkout.path / "results/3/2024-01-01/results.csv"
     left.parent.mkdir(parents=True)
@@ -119,14 +152,19 @@ def test_what_a_sudo_make_left_is_named_with_its_cure(checkout, stranger):
     refused(outcome, "results is another user's", "sudo chown -R 54321 .sandbox results")
     for path in [checkout.path / "results", *(checkout.path / "results").rglob("*")]:
         path.chmod(0o777)
-    assert checkout.run(*stranger, "bash", "bin/check-place").returncode == 0
+    assert checkout.run(*stranger, "bash", "libexec/check-place").returncode == 0
     for path in [checkout.path / "results", *(checkout.path / "results").rglob("*")]:
         path.chmod(0o755)
     cure = outcome.stderr.splitlines()[0].rpartition("sudo ")[2].split()
     assert checkout.run(*cure).returncode == 0
-    assert checkout.run(*stranger, "bash", "bin/check-place").returncode == 0
+    assert checkout.run(*stranger, "bash", "libexec/check-place").returncode == 0
 
 
+@guarantee(
+    "The place",
+    "a /proc that hides processes",
+    "refused, for edition 3",
+)
 def test_where_processes_are_hidden_it_says_so(checkout, stranger):
     hide = [
         "unshare",
@@ -137,11 +175,16 @@ def test_where_processes_are_hidden_it_says_so(checkout, stranger):
         "-",
     ]
     outcome = checkout.run(*hide, *stranger, "make", "backfill")
-    older = checkout.run(*hide, *stranger, "env", "EDITION=2", "bash", "bin/check-place")
+    older = checkout.run(*hide, *stranger, "env", "EDITION=2", "bash", "libexec/check-place")
     refused(outcome, "mounted with hidepid", "sudo mount -o remount,hidepid=0 /proc")
     assert older.returncode == 0  # whose Airflow hides nothing
 
 
+@guarantee(
+    "The place",
+    "a user without a name",
+    "works",
+)
 def test_a_user_without_a_name_can_run_it(checkout):
     """As in a container that was started with a number for its user."""
     enter = ["unshare", "--map-user=54321", "--map-group=54321"]
@@ -166,7 +209,12 @@ def test_from_another_folder_it_says_how(checkout, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_clone_that_is_told_to_end_lines_as_windows_does_has_them_as_they_are(checkout, tmp_path):
+@guarantee(
+    "The place",
+    "git told to end lines as Windows does",
+    "a clone is the same",
+)
+def test_a_clone_with_autocrlf_keeps_its_line_ends(checkout, tmp_path):
     clone = tmp_path / "clone"
     git = ["git", "-c", "user.name=nobody", "-c", "user.email=nobody@example.org"]
     for command in "init -q", "add .", "commit -qm all":

@@ -6,12 +6,10 @@ import tempfile
 
 import psutil
 import pytest
-from conftest import PROJECT
-
-sys.path.insert(0, str(PROJECT / "bin"))
-from backfill import executor_workers
-from process_tree import ProcessTree, members
-from test_backfill import wait
+from kit.backfill import executor_workers
+from kit.process_tree import ProcessTree, members
+from support.backfills import wait
+from support.checkouts import PROJECT
 
 # As the executor does it: two workers that wait for work, one of which has a task's process.
 EXECUTOR = """
@@ -64,7 +62,7 @@ def test_the_executors_workers_are_found_however_they_were_started(record, tmp_p
     assert members(record) == []
 
 
-def test_a_descendant_without_a_mark_in_a_session_of_its_own_belongs_to_the_tree(record):
+def test_a_descendant_without_a_mark_belongs_to_the_tree(record):
     """As a task's bash on macOS, whose environment nobody may read."""
     with ProcessTree(record) as tree:
         started = tree.start(["sh", "-c", "setsid env -i sleep 61 & wait"])
@@ -79,17 +77,17 @@ def test_a_descendant_without_a_mark_in_a_session_of_its_own_belongs_to_the_tree
     assert not hidden.is_running() or hidden.status() == psutil.STATUS_ZOMBIE
 
 
-def test_what_is_left_of_a_tree_whose_guard_died_with_it_is_ended_by_the_next(record, tmp_path):
+def test_the_next_tree_ends_what_one_killed_with_its_guard_has_left(record, tmp_path):
     script = tmp_path / "owner.py"
     script.write_text(
         "import sys, time; sys.path.insert(0, sys.argv[1])\n"
-        "from process_tree import ProcessTree\n"
+        "from kit.process_tree import ProcessTree\n"
         "with ProcessTree(sys.argv[2]) as tree:\n"
         "    tree.start(['sleep', '61'])\n"
         "    print('ready', flush=True)\n"
         "    time.sleep(61)\n"
     )
-    command = [sys.executable, script, str(PROJECT / "bin"), str(record)]
+    command = [sys.executable, script, str(PROJECT / "libexec"), str(record)]
     owner = psutil.Popen(command, stdout=-1)
     assert owner.stdout.readline() == b"ready\n"
     for process in [owner, *[p for p in owner.children() if "process_tree" in str(p.cmdline())]]:

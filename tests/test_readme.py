@@ -3,14 +3,18 @@
 import re
 
 import pytest
-from conftest import PROJECT
-from test_end_to_end import verbs
-from test_ui import Served
+from support.checkouts import PROJECT
+from support.lines import verbs
+from support.pages import Served
+from support.readme import README, readme_steps
 
-DOCUMENTS = ["docs/troubleshooting.md", "docs/reliability.md", "bench/README.md"]
-README = (PROJECT / "README.md").read_text()
+DOCUMENTS = [
+    "docs/troubleshooting.md",
+    "docs/guarantees.md",
+    "docs/architecture.md",
+    "bench/README.md",
+]
 
-BLOCK = re.compile(r"^```(bash|text)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 # What a reader types and this walk does not: the proof that these do what the README says of them.
 ELSEWHERE = {
@@ -26,19 +30,6 @@ VARYING = [
     (r"\\-\\-port\\ \d+", r"--port \\d+"),
     (r"127\\.0\\.0\\.1:\d+", r"127\\.0\\.0\\.1:\\d+"),
 ]
-
-
-def readme_steps():
-    """Return [(command, what it is expected to print, or None)] of the README, in its order."""
-    steps = []
-    for kind, text in BLOCK.findall(README):
-        if kind == "bash":
-            steps += [(line.split("#")[0].strip(), None) for line in text.splitlines()]
-        else:
-            # Of the first block's two commands, it is the first that ends like this.
-            at = 0 if len(steps) == 2 else -1
-            steps[at] = (steps[at][0], text)
-    return steps
 
 
 def pattern(expected):
@@ -89,14 +80,6 @@ def test_the_first_screen_is_two_commands():
     assert [command for command, _ in readme_steps()[:2]] == ["make all", "make verify"]
 
 
-def test_every_test_that_the_security_document_names_is_there():
-    text = (PROJECT / "docs/security.md").read_text()
-    proofs = re.findall(r"`(test_\w+\.py)::(test_\w+)`", text)
-    assert len(proofs) > 15
-    for file, test in proofs:
-        assert f"\ndef {test}(" in (PROJECT / "tests" / file).read_text(), f"{file}::{test}"
-
-
 def table():
     """Return the table of commands, [{column: cell}]."""
     lines = README[README.index("| step |") :].split("\n\n")[0].splitlines()
@@ -138,14 +121,3 @@ def test_what_the_documents_name_is_there(finished, document):
     )
     known = set(re.findall(r"^  make ([\w-]+)", finished.make("help").stdout, re.MULTILINE))
     assert targets <= known
-
-
-def test_every_row_of_the_reliability_table_has_its_test():
-    text = (PROJECT / "docs/reliability.md").read_text()
-    rows = re.findall(r"^\| (?!fault|---)(.*) \|$", text, re.MULTILINE)
-    assert len(rows) > 40
-    for row in rows:
-        proofs = re.findall(r"`(test_\w+\.py)::(test_\w+)`", row)
-        assert proofs, f"no test for: {row}"
-        for file, test in proofs:
-            assert f"\ndef {test}(" in (PROJECT / "tests" / file).read_text(), f"{file}::{test}"

@@ -1,4 +1,4 @@
-"""bin/make_report.py: the page says what is in the files and in Airflow, and needs nothing else.
+"""The report: the page says what is in the files and in Airflow, and needs nothing else.
 
 These tests hold for every edition: pytest --edition 2 tests/test_report.py
 """
@@ -17,8 +17,8 @@ from html.parser import HTMLParser
 from xml.etree import ElementTree
 
 import pytest
-from conftest import PROJECT
-from test_end_to_end import GOLDEN, results_of
+from support.checkouts import PROJECT
+from support.lines import GOLDEN, results_of
 
 DAY = "2024-01-01"
 VOID = {"meta", "link", "img", "br", "hr", "input"}
@@ -69,7 +69,7 @@ class Page(HTMLParser):
 
 
 def make_report(checkout, folder, **options):
-    return checkout.run("bin/sandbox", "python", "bin/make_report.py", folder, **options)
+    return checkout.run("bin/sandbox", "python", "pipeline/make_report.py", folder, **options)
 
 
 def page_of(checkout, folder):
@@ -420,12 +420,12 @@ def test_a_folder_that_is_not_of_this_edition_is_wrong_usage(bare, folder, reaso
 
 def test_outside_the_sandbox_it_says_how_to_run_it(bare, golden):
     environment = {"PATH": os.environ["PATH"]}
-    command = [bare.state / "env/bin/python", "bin/make_report.py", golden]
+    command = [bare.state / "env/bin/python", "pipeline/make_report.py", golden]
     outcome = subprocess.run(
         command, cwd=bare.path, env=environment, capture_output=True, text=True
     )
     assert outcome.returncode == 2
-    assert "run it with: bin/sandbox python bin/make_report.py" in outcome.stderr
+    assert "run it with: bin/sandbox python pipeline/make_report.py" in outcome.stderr
 
 
 def test_a_page_that_cannot_be_written_whole_leaves_the_one_before(bare, golden):

@@ -1,4 +1,4 @@
-"""bin/sandbox and bin/step: nothing of the user's leaks in, nothing is hidden."""
+"""bin/sandbox and libexec/step: nothing of the user's leaks in, nothing is hidden."""
 
 import json
 import os
@@ -42,14 +42,14 @@ def test_a_cdpath_in_the_shell_does_not_lead_it_astray(finished):
 
 
 def test_without_a_command_it_prints_its_help(finished):
-    for command in "bin/sandbox", "bin/step":
+    for command in "bin/sandbox", "libexec/step":
         outcome = finished.run(command)
         assert outcome.returncode == 2
         assert f"Usage:   {command}" in outcome.stdout
 
 
-def test_a_step_shows_its_command_ready_to_be_copied_and_passes_its_exit_code_on(finished):
-    outcome = finished.run("bin/step", "A title", "sh", "-c", "echo 'it''s out'; exit 3")
+def test_a_step_shows_its_command_and_returns_its_exit_code(finished):
+    outcome = finished.run("libexec/step", "A title", "sh", "-c", "echo 'it''s out'; exit 3")
     assert outcome.returncode == 3
     assert "== A title\n$ sh -c " in outcome.stdout
     assert "it" in outcome.stdout

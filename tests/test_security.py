@@ -10,12 +10,21 @@ import re
 import subprocess
 
 import pytest
-from test_backfill import wait
-from watch import Watch
+from support.backfills import wait
+from support.guarantees import guarantee
+from support.watch import Watch
 
 # --- Sockets
 
 
+@guarantee(
+    "What is open",
+    "`make all`, edition 3",
+    (
+        "an API server, for the time of the backfill, on a free port of 127.0.0.1; Airflow's log "
+        "server, which would listen to the whole network, is not started"
+    ),
+)
 def test_no_process_of_make_all_listens_to_the_network(finished):
     assert finished.watch.open_to_the_network() == {}
     # The watch has seen what there was to see: the task that takes seconds, and edition 3's server.
@@ -89,6 +98,10 @@ def configured(new_checkout):
     return checkout
 
 
+@guarantee(
+    "What is secret",
+    "Two checkouts have no secret in common, and none has a value that is known or short.",
+)
 def test_two_checkouts_have_other_secrets_and_none_is_weak(finished, configured):
     one, other = secrets_of(finished), secrets_of(configured)
     assert one.keys() == other.keys()
@@ -97,6 +110,10 @@ def test_two_checkouts_have_other_secrets_and_none_is_weak(finished, configured)
     assert len(base64.urlsafe_b64decode(one["core.fernet_key"])) == 32
 
 
+@guarantee(
+    "What is secret",
+    "No secret and no token is in a log, a result or any other file.",
+)
 def test_no_other_file_holds_a_secret(finished):
     holders = {}
     for folder, _, names in os.walk(finished.path):  # not the environment, which is a link here
@@ -110,6 +127,10 @@ def test_no_other_file_holds_a_secret(finished):
     assert holders.keys() == {"airflow.cfg"} | second, holders
 
 
+@guarantee(
+    "What is secret",
+    "Whatever your umask, nobody else can read secrets, database or logs.",
+)
 def test_what_the_sandbox_makes_is_for_its_user_alone_whatever_the_umask(finished):
     """The `make all` of this checkout ran with umask 000, which lets everybody read and write."""
     for folder in (finished.home, finished.state / "home", finished.state / "tmp"):
@@ -118,12 +139,20 @@ def test_what_the_sandbox_makes_is_for_its_user_alone_whatever_the_umask(finishe
     assert {mode(path) for path in files} == {"0o600"}, files
 
 
+@guarantee(
+    "What is secret",
+    "No secret is in what is printed, or in a command line, which every user can see.",
+)
 def test_no_secret_is_printed_or_in_a_command_line(finished, configured):
     assert held_by(finished.all.stdout.encode(), finished) == []
     assert held_by("\n".join(finished.watch.commands).encode(), finished) == []
     assert held_by(configured.config.stdout.encode(), configured) == []
 
 
+@guarantee(
+    "What is secret",
+    "A second `make config` keeps the secrets.",
+)
 def test_make_config_again_keeps_the_secrets_and_prints_none(configured):
     before = secrets_of(configured)
     with (configured.path / "editions" / configured.edition / "edition.mk").open("a") as file:
@@ -137,6 +166,10 @@ def test_make_config_again_keeps_the_secrets_and_prints_none(configured):
     assert mode(configured.home / "airflow.cfg") == "0o600"
 
 
+@guarantee(
+    "What is secret",
+    "A damaged `airflow.cfg` that was set aside stays for you alone.",
+)
 def test_secrets_that_are_set_aside_stay_for_their_user_alone(configured):
     (configured.state / "config.done").unlink()  # as if make config had been cut short
     outcome = configured.run("bash", "-c", "umask 000; make config 2>&1")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-COMMAND = Path(__file__).resolve().parent.parent / "bin/set_config.py"
+COMMAND = Path(__file__).resolve().parent.parent / "libexec/set-config"
 
 CONFIG = """\
 # The head of the file.

@@ -6,6 +6,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from support.guarantees import guarantee
+
 PROJECT = Path(__file__).resolve().parent.parent
 TOOLS = Path(os.environ.get("TOOLS_PYTHON") or PROJECT / ".sandbox/3/tools/bin/python").parent
 
@@ -26,10 +28,11 @@ def own_files():
     return sorted(path for path in paths if path.is_file() and not path.is_symlink())
 
 
-def is_shell(path):
+def runs_in(path, interpreter):
+    """Return whether a file's first line says that an interpreter is to run it: bash, python3."""
     with path.open("rb") as file:
         first = file.readline()
-    return path.suffix == ".sh" or (first.startswith(b"#!") and first.rstrip().endswith(b"sh"))
+    return first.startswith(b"#!") and first.rstrip().endswith(interpreter)
 
 
 def check(tool, *arguments, files):
@@ -44,11 +47,11 @@ def check(tool, *arguments, files):
 
 
 def python_files():
-    return [path for path in own_files() if path.suffix == ".py"]
+    return [path for path in own_files() if path.suffix == ".py" or runs_in(path, b"python3")]
 
 
 def shell_files():
-    return [path for path in own_files() if is_shell(path)]
+    return [path for path in own_files() if path.suffix == ".sh" or runs_in(path, b"sh")]
 
 
 def test_ruff_finds_nothing_to_complain_of():
@@ -71,6 +74,11 @@ FETCH = r"\b(curl|wget)\b"
 SHELL = r"\b(ba|da|k|z)?sh\b"
 
 
+@guarantee(
+    "What is downloaded",
+    "anything",
+    "never piped into a shell",
+)
 def test_no_download_is_run_unseen_by_a_shell():
     """Neither by a command of the kit's nor by one that its documents tell the reader to type."""
     piped = re.compile(rf"{FETCH}[^\n]*\|[^|\n]*{SHELL}|{SHELL}[^\n]*[<$]\([^)\n]*{FETCH}")

@@ -6,9 +6,9 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from conftest import PROJECT, Checkout
-from test_browser import find_browser
-from test_readme import readme_steps
+from support.checkouts import PROJECT, Checkout
+from support.pages import find_browser
+from support.readme import readme_steps
 
 WALK = "test_readme.py::test_the_readme_can_be_followed_from_its_first_command_to_its_last"
 RUN_BY = {
@@ -107,7 +107,7 @@ def test_make_screenshots_renews_the_pictures_and_sees_the_pages():
 
 def test_make_doctor_finds_all_that_is_required(new_checkout):
     printed = succeeds(new_checkout(), "doctor")
-    assert printed.endswith("\nAll that is required is here.\n")
+    assert printed.endswith("\nEverything required is here.\n")
 
 
 @pytest.fixture
@@ -150,7 +150,7 @@ def test_make_test_all_runs_those_of_every_edition(small):
 
 
 def test_make_lint_finds_what_is_wrong(small):
-    (small.path / "bin/wrong.py").write_text("import os\n")
+    (small.path / "pipeline/wrong.py").write_text("import os\n")
     outcome = small.make("lint")
     assert outcome.returncode == 2
     assert "F401" in outcome.stdout

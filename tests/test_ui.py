@@ -1,126 +1,26 @@
 """`make ui`: what it starts, whom it answers, and that nothing is left of it, however it ends."""
 
-import contextlib
-import http.client
 import json
 import os
 import re
 import signal
 import socket
 import subprocess
-import sys
 import time
 from datetime import datetime, timezone
 
 import psutil
 import pytest
-from conftest import PROJECT
-from test_backfill import DAY, checkout_with, wait
-from test_end_to_end import all_succeeded, progress
-
-sys.path.insert(0, str(PROJECT / "bin"))
-from metadata_db import MetadataDB
-from process_tree import members
+from kit.metadata_db import MetadataDB
+from support.backfills import DAY, wait
+from support.checkouts import checkout_with
+from support.guarantees import guarantee
+from support.lines import all_succeeded, progress
+from support.pages import HOST, READY, Served, alive, free_port, nothing_is_left, password_of
 
 pytestmark = [pytest.mark.xdist_group(__name__), pytest.mark.slow]  # they share checkouts
 
-HOST = "127.0.0.1"
-READY = r"log in as admin"
 STARTED = r"\$ airflow dag-processor"
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return probe.getsockname()[1]
-
-
-class Served:
-    """`make ui` in a checkout, at a free port, from its start until it prints a certain line."""
-
-    def __init__(self, checkout, until):
-        self.checkout, self.port = checkout, free_port()
-        self.make = subprocess.Popen(
-            ["make", "ui", f"PORT={self.port}"],
-            cwd=checkout.path,
-            env={**os.environ, "EDITION": checkout.edition},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
-        self.output = ""
-        for line in self.make.stdout:
-            self.output += line
-            if re.search(until, line):
-                break
-        else:
-            raise AssertionError(f"make ui ended without {until!r}:\n{self.output}")
-
-    def processes(self):
-        """Return all processes of the servers, as psutil.Process."""
-        return members(self.checkout.home / "ui.processes")
-
-    def leaders(self):
-        """Return the process numbers of the servers, that of the pages first."""
-        record = (self.checkout.home / "ui.processes").read_text()
-        return [int(line.split()[0]) for line in record.splitlines()]
-
-    def script(self):
-        """Return the psutil.Process of bin/ui.py."""
-        return psutil.Process(int((self.checkout.home / "ui.running").read_text().split()[0]))
-
-    def request(self, method, path, token=None, **body):
-        """Return (status, text) of the answer to a request."""
-        connection = http.client.HTTPConnection(HOST, self.port, timeout=60)
-        headers = {"Content-Type": "application/json"}
-        if token:
-            headers["Authorization"] = f"Bearer {token}"
-        try:
-            connection.request(method, path, json.dumps(body) if body else None, headers)
-            answer = connection.getresponse()
-            return answer.status, answer.read().decode()
-        finally:
-            connection.close()
-
-    def stop(self):
-        """End it, if it has not been ended yet."""
-        self.checkout.make("stop")
-        self.make.communicate(timeout=60)
-
-    def log_in(self, password):
-        """Return (status, text) of the answer to an attempt to log in."""
-        return self.request("POST", "/auth/token", username="admin", password=password)
-
-
-def password_of(served):
-    return json.loads((served.checkout.home / "login.json").read_text())["admin"]
-
-
-def alive(processes):
-    """Return those that run; a process that only waits for its parent to take note has ended."""
-    found = []
-    for process in processes:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            if process.status() != psutil.STATUS_ZOMBIE:
-                found.append(process)
-    return found
-
-
-def nothing_is_left(served, processes, seconds=10):
-    """Wait for the end of processes; assert that no other trace of the servers is there."""
-    deadline = time.monotonic() + seconds
-    while alive(processes) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert alive(processes) == []
-    home = served.checkout.home
-    assert not [*home.glob("*.pid"), *home.glob("*.new")]
-    with socket.socket() as probe:
-        assert probe.connect_ex((HOST, served.port)) != 0
-    # The record and its lock, too: the next one starts at once, with nothing to repair.
-    stopped = served.checkout.make("stop")
-    assert (stopped.returncode, stopped.stdout.strip()) == (0, "nothing is being served")
-    assert not (home / "ui.running").exists()
 
 
 SLOW_DAY = "2024-06-02"
@@ -158,6 +58,11 @@ def test_ready_means_that_every_server_is_healthy(served):
         assert health[part]["status"] == "healthy"
 
 
+@guarantee(
+    "What is open",
+    "`make ui`",
+    "Airflow's web pages and its whole API, at 127.0.0.1",
+)
 def test_every_socket_listens_on_loopback_alone(served):
     found = [
         connection.laddr
@@ -169,6 +74,11 @@ def test_every_socket_listens_on_loopback_alone(served):
     assert {address.ip for address in found} == {HOST}
 
 
+@guarantee(
+    "What is open",
+    "the API of edition 3 without a login, from any user of this machine",
+    "health, version, the page of the login, and the API's description",
+)
 def test_without_a_login_no_part_of_the_api_answers_but_health_and_version(served):
     _, text = served.request("GET", "/openapi.json")
     routes = json.loads(text)["paths"]
@@ -192,6 +102,10 @@ def test_without_a_login_no_part_of_the_api_answers_but_health_and_version(serve
     assert status in (401, 403)
 
 
+@guarantee(
+    "What is secret",
+    "The password for `make ui` is printed on a terminal alone, and is in no log.",
+)
 def test_only_the_password_of_the_file_logs_in(served):
     file = served.checkout.home / "login.json"
     assert file.stat().st_mode & 0o777 == 0o600
@@ -209,12 +123,22 @@ def test_only_the_password_of_the_file_logs_in(served):
         assert password not in log.read_text()
 
 
-def test_a_second_one_is_refused_and_told_where_the_first_is(served):
+@guarantee(
+    "The web pages",
+    "`make ui` twice",
+    "the second says where the first one serves",
+)
+def test_a_second_one_is_refused_and_says_where_the_first_is(served):
     outcome = served.checkout.make("ui", f"PORT={free_port()}")
     assert outcome.returncode == 2  # make's own, for a step that failed
     assert f"http://{HOST}:{served.port}/ already" in outcome.stderr
 
 
+@guarantee(
+    "The web pages",
+    "`make clean`, or a step that replaces what the servers use",
+    "refused, nothing touched",
+)
 @pytest.mark.parametrize(
     ("target", "changed"),
     [
@@ -291,7 +215,7 @@ def test_a_backfill_uses_its_servers_and_can_be_seen_there_as_it_goes(served):
     assert served.leaders() == before
 
 
-def test_the_run_of_today_that_a_switched_on_dag_gets_does_not_stand_in_its_way(served):
+def test_the_scheduled_run_of_today_is_not_in_its_way(served):
     today = f"{datetime.now(timezone.utc):%Y-%m-%d}"
     wait(lambda: states(served).get(today) == "success", "the scheduled run of today", 300)
     outcome = served.checkout.make("backfill")
@@ -317,11 +241,16 @@ def sleepers(served):
     return [process for process in served.processes() if "sleep" in process.cmdline()]
 
 
+@guarantee(
+    "The web pages",
+    "kill -9 of a backfill that uses the servers",
+    "the servers go on, and none stays suspended",
+)
 def test_a_backfill_that_is_killed_leaves_no_server_held_still(served):
     held = (
-        "import sys, os; sys.path[:0] = ['bin']; from pathlib import Path;"
-        "from running_ui import RunningUI; ui = RunningUI(Path(os.environ['AIRFLOW_HOME']));"
-        "assert ui.is_alive()\n"
+        "import sys, os; from pathlib import Path;"
+        "from kit.running_ui import find_running_ui;"
+        "ui = find_running_ui(Path(os.environ['AIRFLOW_HOME']))\n"
         "with ui.others_held_still(): print('held', flush=True); sys.stdin.read()"
     )
     process = subprocess.Popen(
@@ -343,6 +272,11 @@ def test_a_backfill_that_is_killed_leaves_no_server_held_still(served):
     )
 
 
+@guarantee(
+    "The web pages",
+    "`make stop`",
+    "all servers end within seconds, port and files are given back",
+)
 def test_make_stop_ends_it_and_leaves_nothing(served):
     processes = served.processes()
     assert len(processes) > 3
@@ -357,7 +291,12 @@ def test_make_stop_ends_it_and_leaves_nothing(served):
     nothing_is_left(served, processes)
 
 
-def test_a_server_that_dies_takes_the_others_along_and_the_end_of_its_log_is_shown(checkout):
+@guarantee(
+    "The web pages",
+    "one of the servers dies",
+    "the others are ended, the end of its log is shown",
+)
+def test_when_a_server_dies_all_end_and_its_log_is_shown(checkout):
     served = Served(checkout, READY)
     processes = served.processes()
     for process in processes:
@@ -370,6 +309,11 @@ def test_a_server_that_dies_takes_the_others_along_and_the_end_of_its_log_is_sho
     nothing_is_left(served, processes)
 
 
+@guarantee(
+    "The web pages",
+    "the servers end while a backfill uses them",
+    "the backfill says so and is closed",
+)
 def test_a_backfill_says_so_when_the_servers_end(checkout):
     served = Served(checkout, READY)
     make = start_backfill(served, SLOW_DAY, r"succeeded: 2 \| running: 1")
@@ -384,6 +328,11 @@ def test_a_backfill_says_so_when_the_servers_end(checkout):
     nothing_is_left(served, processes)
 
 
+@guarantee(
+    "The web pages",
+    "the servers end while a backfill uses them",
+    "the backfill says so and is closed",
+)
 def test_a_backfill_is_closed_though_the_servers_are_just_ending(checkout):
     served = Served(checkout, READY)
     make = start_backfill(served, SLOW_DAY, r"succeeded: 2 \| running: 1")
@@ -424,6 +373,11 @@ def kill_make(served):
     served.make.kill()
 
 
+@guarantee(
+    "The web pages",
+    "Ctrl-C, SIGTERM, SIGHUP, or kill -9 of make or of `libexec/ui` while the servers start",
+    "all servers end within seconds, port and files are given back",
+)
 @pytest.mark.parametrize(
     ("end", "status", "said"),
     [
@@ -452,6 +406,11 @@ def test_however_it_ends_nothing_is_left(checkout, end, status, said):
     nothing_is_left(served, processes)
 
 
+@guarantee(
+    "The web pages",
+    "the port is taken, also on all devices",
+    "one line that names the program and another port",
+)
 def test_a_taken_port_is_refused_with_who_has_it_and_how_to_take_another(checkout):
     with socket.socket() as other:
         other.bind((HOST, 0))
@@ -464,9 +423,14 @@ def test_a_taken_port_is_refused_with_who_has_it_and_how_to_take_another(checkou
     assert f"(process {os.getpid()})" in line
     suggested = int(re.search(r"make ui PORT=(\d+)$", line)[1])
     assert suggested > port
-    assert "$ airflow" not in outcome.stdout.partition("bin/ui.py")[2]
+    assert "$ airflow" not in outcome.stdout.partition("libexec/ui")[2]
 
 
+@guarantee(
+    "The web pages",
+    "the port is taken, also on all devices",
+    "one line that names the program and another port",
+)
 def test_a_service_on_all_devices_takes_the_port_too(checkout):
     with socket.socket() as other:
         other.bind(("0.0.0.0", 0))
@@ -480,7 +444,7 @@ def test_a_service_on_all_devices_takes_the_port_too(checkout):
 def test_a_port_that_is_none_is_refused_before_anything_is_touched(checkout, port):
     outcome = checkout.make("ui", f"PORT={port}")
     assert outcome.returncode == 2
-    assert re.fullmatch(r"check-input: PORT=\S.* is no port .*", outcome.stderr.splitlines()[0])
+    assert re.fullmatch(r"check-input: PORT=\S.* is not a port .*", outcome.stderr.splitlines()[0])
     assert outcome.stdout == ""
 
 
@@ -490,11 +454,17 @@ def test_make_stop_without_anything_to_stop_says_so(new_checkout, checkout):
     assert (fresh.returncode, fresh.stdout, fresh.stderr) == (0, "   nothing is being served\n", "")
 
 
-def test_a_login_that_others_could_read_is_mended_and_a_broken_one_is_made_anew(checkout):
+@guarantee(
+    "The web pages",
+    "the login file is damaged, or others may read it",
+    "replaced by a new one; made private",
+)
+def test_a_readable_login_is_made_private_and_a_broken_one_replaced(checkout):
     file = checkout.home / "login.json"
     script = (
-        f"import sys; sys.path[:0] = ['bin']; import ui; from pathlib import Path;"
-        f"file = Path({str(file)!r}); print(ui.read_password(file) or ui.new_password(file))"
+        "from kit import web_pages; from pathlib import Path;"
+        f"file = Path({str(file)!r});"
+        "print(web_pages.read_password(file) or web_pages.new_password(file))"
     )
     for text in '{"admin": "kept"}', "{", '["admin"]', '{"admin": ""}':
         file.write_text(text)

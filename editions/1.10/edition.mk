@@ -9,18 +9,19 @@ BAD_IN_PATH := %
 
 MAKE_CONFIG := airflow version
 INITDB      := airflow initdb
-READ_DAGS   := "Check the DAG files" bin/sandbox bin/check_dags.py
+READ_DAGS   := "Check the DAG files" bin/sandbox libexec/check-dags
 LIST_DAGS   := airflow list_dags
 LIST_TASKS  := airflow list_tasks dag_test
 # A day that has run before is cleared first, or the backfill would find it done.
 CLEAR       := airflow clear --no_confirm dag_test
-BACKFILL    := bin/supervise.py airflow backfill dag_test
+BACKFILL    := libexec/supervise airflow backfill dag_test
 # Without rbac, these pages let everybody in.
 UI := AIRFLOW__WEBSERVER__RBAC=True AIRFLOW__WEBSERVER__BASE_URL=http://127.0.0.1:$$PORT \
-      bin/ui.py --tell 9 --port $$PORT --health /health \
+      libexec/ui --address-fd 9 --port $$PORT --health /health \
       --new-user "airflow create_user --username admin --role Admin --firstname Sandbox \
       --lastname Admin --email admin@localhost" \
-      airflow webserver --hostname 127.0.0.1 --port $$PORT --workers 1 , airflow scheduler
+      --server "airflow webserver --hostname 127.0.0.1 --port $$PORT --workers 1" \
+      --server "airflow scheduler"
 
 LOCKS        := editions/1.10/requirements editions/1.10/build-constraints
 LOCK_OPTIONS := --python-version 3.7.9 --exclude-newer 2021-04-15 \
@@ -33,7 +34,7 @@ VERIFY := tests/test_end_to_end.py tests/test_control.py
 TESTS  := $(VERIFY) tests/test_edited_dag.py tests/test_old_backfill.py tests/test_old_ui.py \
           tests/test_report.py tests/test_security.py
 
-# What signs the cookie of who is logged in; everybody knows the one that it comes with.
+# Signs session cookies. Airflow ships a publicly known default, so we replace it.
 SECRETS  := webserver.secret_key
 SETTINGS := core.load_examples=False \
             webserver.web_server_host=127.0.0.1

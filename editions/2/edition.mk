@@ -9,17 +9,17 @@ BAD_IN_PATH := %
 
 MAKE_CONFIG := airflow config get-value core dags_folder
 INITDB      := airflow db migrate
-READ_DAGS   := "Check the DAG files" bin/sandbox bin/check_dags.py
+READ_DAGS   := "Check the DAG files" bin/sandbox libexec/check-dags
 LIST_DAGS   := airflow dags list
 LIST_TASKS  := airflow tasks list dag_test
 CLEAR       :=
 # Without the reset, a day that has run before prints "succeeded: 3" and runs nothing.
-BACKFILL    := bin/supervise.py airflow dags backfill dag_test --reset-dagruns --yes
-UI := AIRFLOW__WEBSERVER__BASE_URL=http://127.0.0.1:$$PORT bin/ui.py --tell 9 \
+BACKFILL    := libexec/supervise airflow dags backfill dag_test --reset-dagruns --yes
+UI := AIRFLOW__WEBSERVER__BASE_URL=http://127.0.0.1:$$PORT libexec/ui --address-fd 9 \
       --port $$PORT --health /health --new-user "airflow users create --username admin \
       --role Admin --firstname Sandbox --lastname Admin --email admin@localhost" \
-      airflow webserver --hostname 127.0.0.1 --port $$PORT --workers 1 , \
-      airflow scheduler --skip-serve-logs
+      --server "airflow webserver --hostname 127.0.0.1 --port $$PORT --workers 1" \
+      --server "airflow scheduler --skip-serve-logs"
 
 LOCKS        := editions/2/requirements editions/2/build-constraints
 LOCK_OPTIONS := --python-version 3.10
@@ -29,7 +29,7 @@ VERIFY := tests/test_end_to_end.py tests/test_control.py
 TESTS  := $(VERIFY) tests/test_edited_dag.py tests/test_old_backfill.py tests/test_old_ui.py \
           tests/test_report.py tests/test_security.py
 
-# What signs the cookie of who is logged in.
+# Signs session cookies.
 SECRETS  := webserver.secret_key
 SETTINGS := core.load_examples=False \
             metrics.timer_unit_consistency=True \

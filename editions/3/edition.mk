@@ -8,19 +8,19 @@ BAD_IN_PATH :=
 
 MAKE_CONFIG := airflow config get-value core dags_folder
 INITDB      := airflow db migrate
-READ_DAGS   := "Store the DAGs in the metadata database" bin/sandbox bin/store_dags.py
+READ_DAGS   := "Store the DAGs in the metadata database" bin/sandbox libexec/store-dags
 # What the files have: without --local it also lists what they once had.
 LIST_DAGS   := airflow dags list --local
 LIST_TASKS  := airflow tasks list dag_test
 CLEAR       :=
-BACKFILL    := bin/backfill.py dag_test
+BACKFILL    := bin/backfill dag_test
 # The first request to the execution API, which the tasks talk to, takes it some seconds; so it is
 # asked before there are tasks. A log server would listen to the whole network.
 UI := AIRFLOW__API__BASE_URL=http://127.0.0.1:$$PORT \
       AIRFLOW__CORE__EXECUTION_API_SERVER_URL=http://127.0.0.1:$$PORT/execution/ \
-      bin/ui.py --tell 9 --port $$PORT --health /execution/health --health /api/v2/monitor/health \
-      airflow api-server --host 127.0.0.1 --port $$PORT --workers 1 , \
-      airflow scheduler --skip-serve-logs , airflow dag-processor
+      libexec/ui --address-fd 9 --port $$PORT --health /execution/health --health /api/v2/monitor/health \
+      --server "airflow api-server --host 127.0.0.1 --port $$PORT --workers 1" \
+      --server "airflow scheduler --skip-serve-logs" --server "airflow dag-processor"
 
 LOCKS        := editions/3/requirements tests/tools
 LOCK_OPTIONS := --python-version 3.10

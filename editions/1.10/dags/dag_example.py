@@ -28,7 +28,8 @@ dag = DAG(
 get_data = BashOperator(
     task_id="get_data",
     # Results of an earlier run must not pass for this one's. What else is there is not ours.
-    bash_command=f"cd {PROJECT} && rm -f {MADE} && {PYTHON} bin/get_data.py {RUN}/auto-mpg.data",
+    bash_command=f"cd {PROJECT} && rm -f {MADE}"
+    f" && {PYTHON} pipeline/get_data.py {RUN}/auto-mpg.data",
     dag=dag,
 )
 run_regression = BashOperator(
@@ -38,7 +39,7 @@ run_regression = BashOperator(
 )
 print_results = BashOperator(
     task_id="print_results",
-    bash_command=f"cd {PROJECT} && {PYTHON} bin/show_results.py {RUN}",
+    bash_command=f"cd {PROJECT} && {PYTHON} pipeline/print_results.py {RUN}",
     dag=dag,
 )
 

@@ -1,0 +1,62 @@
+# shellcheck shell=bash disable=SC2154
+# Sourced by libexec/make-env: what pip, uv and the conda clients may know of the caller, and where they put things.
+#
+# Needs $project, $cache and $prefix. Settings that say how to reach the packages stay (mirrors, proxies,
+# certificates); of pip and uv, take_settings takes these from all their files and variables, and nothing
+# else. Settings that say where and how to install go.
+
+for name in $(compgen -e); do
+    case $name in
+    PYTHON | PYTHON_MIN | PYTHON_MAX) ;;
+    PIP_INDEX_URL | PIP_EXTRA_INDEX_URL | PIP_FIND_LINKS | PIP_NO_INDEX | PIP_TRUSTED_HOST) ;;
+    PIP_CERT | PIP_CLIENT_CERT | PIP_PROXY | PIP_TIMEOUT | PIP_DEFAULT_TIMEOUT | PIP_RETRIES) ;;
+    PIP_CONFIG_FILE | PIP_KEYRING_PROVIDER) ;;
+    UV_INDEX* | UV_DEFAULT_INDEX | UV_EXTRA_INDEX_URL | UV_FIND_LINKS | UV_OFFLINE) ;;
+    UV_INSECURE_HOST | UV_HTTP_* | UV_REQUEST_TIMEOUT | UV_SYSTEM_CERTS | UV_NATIVE_TLS) ;;
+    UV_PYTHON_INSTALL_MIRROR | UV_PYTHON_DOWNLOADS_JSON_URL) ;;
+    UV_CONFIG_FILE | UV_KEYRING_PROVIDER | UV_CREDENTIALS_DIR | UV_LINK_MODE | UV_CONCURRENT_*) ;;
+    PYTHON* | PIP_* | UV_* | VIRTUAL_ENV* | __PYVENV_LAUNCHER__) unset "$name" ;;
+    # An active environment, and what would keep the client from creating ours.
+    CONDA_PREFIX* | CONDA_DEFAULT_ENV | CONDA_SHLVL | CONDA_PROMPT_MODIFIER | _CE_CONDA | _CE_M) unset "$name" ;;
+    CONDA_DRY_RUN | CONDA_JSON | MAMBA_DRY_RUN | MAMBA_JSON | MAMBA_TARGET_PREFIX) unset "$name" ;;
+    esac
+done
+
+# When PREFIX itself is active, its python must not be the one to make PREFIX from.
+PATH=:$PATH:
+PATH=${PATH//":$prefix/bin:"/:}
+PATH=${PATH#:} PATH=${PATH%:}
+
+# take_settings PYTHON: from now on pip and uv read no file, and know what libexec/installer-settings says. Of
+# a PYTHON in a new environment; 1 with one line if a setting is wrong.
+take_settings() {
+    local lines line
+    lines=$("$1" -I "$project/libexec/installer-settings") || return
+    while IFS= read -r line; do
+        [ -z "$line" ] || export "${line?}"
+    done <<<"$lines"
+    export PIP_CONFIG_FILE=/dev/null UV_NO_CONFIG=1
+    unset UV_CONFIG_FILE UV_INDEX_URL UV_EXTRA_INDEX_URL
+    # As pip does: a package may come from any index. The hashes of the lock say which one it is.
+    export UV_INDEX_STRATEGY=unsafe-best-match
+}
+
+# Everything stays in the checkout. (pip asks rustc for its version, and rustup makes its folder for that.)
+export CONDA_PKGS_DIRS="$cache/conda/pkgs" MAMBA_ROOT_PREFIX="$cache/conda"
+export CONDA_REGISTER_ENVS=false MAMBA_REGISTER_ENVS=false
+export UV_CACHE_DIR="$cache/uv" UV_PYTHON_INSTALL_DIR="$cache/python" UV_PYTHON_DOWNLOADS=manual
+export PIP_NO_CACHE_DIR=1 RUSTUP_HOME="$cache/rustup" XDG_CACHE_HOME="$cache/xdg"
+
+# No questions, no advertisements.
+export CONDA_ALWAYS_YES=true CONDA_REPORT_ERRORS=false CONDA_NOTIFY_OUTDATED_CONDA=false
+export CONDA_NUMBER_CHANNEL_NOTICES=0 PIP_NO_INPUT=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+
+# A channel or index that swallows packets costs seconds, not minutes. Set your own to wait longer.
+export CONDA_REMOTE_CONNECT_TIMEOUT_SECS=${CONDA_REMOTE_CONNECT_TIMEOUT_SECS:-6}
+export CONDA_REMOTE_MAX_RETRIES=${CONDA_REMOTE_MAX_RETRIES:-1}
+export MAMBA_REMOTE_CONNECT_TIMEOUT_SECS=${MAMBA_REMOTE_CONNECT_TIMEOUT_SECS:-6}
+export MAMBA_REMOTE_MAX_RETRIES=${MAMBA_REMOTE_MAX_RETRIES:-1}
+export PIP_RETRIES=${PIP_RETRIES:-2}
+
+# A company's own certificates are the system's; pip and conda find them as they do for everything else.
+export UV_SYSTEM_CERTS=${UV_SYSTEM_CERTS:-true}

@@ -1,0 +1,1 @@
+"""What the commands of bin/ and libexec/ have in common: import it, run the commands."""

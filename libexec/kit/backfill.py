@@ -1,0 +1,325 @@
+"""A backfill of Airflow 3, from its creation to its last progress line.
+
+OwnServers runs it with servers of its own, BesideUI with those of `make ui`.
+"""
+
+import contextlib
+import http.client
+import itertools
+import time
+
+import psutil
+
+from kit.interruption import ignore_signals
+from kit.metadata_db import MetadataDB
+from kit.paths import shown
+from kit.process_tree import ProcessTree, members
+from kit.progress import advance, finished, progress_bar, progress_line
+from kit.running_ui import LOCKED_TIMEOUT, Refused
+from kit.servers import (
+    HOST,
+    START_TIMEOUT,
+    TICK,
+    Servers,
+    free_port,
+    tail,
+    wait,
+    wait_for_answer,
+)
+
+# Airflow's own way to ask for "run it again, whatever its outcome was".
+RUN_AGAIN = ["--reprocess-behavior", "completed"]
+LOCKED = "database is locked"  # SQLite's words for a write that it refuses
+
+
+class CannotRun(Exception):
+    """The backfill could not be run; the message says why and what to do."""
+
+
+class Backfill:
+    """What both kinds of backfill have in common: they watch it, and show what failed.
+
+    dag_id, start, end: what to run; dates, inclusive. home: AIRFLOW_HOME, with a migrated
+    metadata database. A subclass has run(), check() and record, the file of the process tree that
+    the scheduler is in.
+    """
+
+    def __init__(self, dag_id, start, end, home):
+        self.dag_id, self.start, self.end, self.home = dag_id, start, end, home
+        self.logs = home / "logs"
+        self.database = MetadataDB(home / "airflow.db")
+        try:
+            self.was_paused = self.database.dag_is_paused(dag_id)
+        except LookupError as error:
+            raise CannotRun(
+                f"the metadata database knows no DAG {dag_id!r}; make list-dags shows which it"
+                " knows"
+            ) from error
+
+    def check_created(self):
+        """Find the backfill that was just created; return its runs.
+
+        Raises CannotRun if it is not to run all days.
+        """
+        self.backfill_id = self.database.open_backfills(self.dag_id)[-1]
+        runs = self.database.runs(self.backfill_id)
+        if len(runs) > 1:
+            print(f"   {len(runs)} DAG runs; Ctrl-C stops them all")
+        for run in runs:
+            if run.obstacle:
+                raise CannotRun(
+                    f"Airflow refused to run {self.dag_id} for {run.logical_date}: {run.obstacle}"
+                )
+        return runs
+
+    def watch(self):
+        """Print the progress line whenever it changes; return the runs when all have finished."""
+        line, workers = None, set()
+        with progress_bar(self.database.runs(self.backfill_id)) as bar:
+            print_lines = bar.disable
+            for look in itertools.count():
+                self.check()
+                if look % 10 == 0:
+                    self.check_workers(workers)
+                runs = self.database.runs(self.backfill_id)
+                changed = line != (line := progress_line(runs))
+                if print_lines and changed:
+                    print(line)
+                if changed or look % 10 == 0:
+                    advance(bar, runs)
+                if all(map(finished, runs)):
+                    break
+                time.sleep(TICK)
+        if not print_lines:
+            print(line)
+        return runs
+
+    def check_workers(self, seen):
+        """Raise CannotRun if a process of the executor has died since the last look.
+
+        Airflow would not notice for five minutes, or never: what it was doing is never reported,
+        and if it was waiting for work, it takes the lock of the queue of work with it.
+        seen: set of the process numbers that were seen so far; is brought up to date.
+        """
+        alive = executor_workers(self.record)
+        self.check()  # or have all of them ended?
+        if alive and seen - alive:
+            log = self.logs / "scheduler.log"
+            raise CannotRun(
+                f"a process that runs tasks was killed; the end of {shown(log)}:\n{tail(log)}"
+            )
+        seen |= alive
+
+    def show_failures(self, runs):
+        """Print, for each failed task, the end of its log and where the whole of it is."""
+        for run in runs:
+            for task_id, (state, try_number) in run.tasks.items():
+                if state == "failed":
+                    log = self.logs.joinpath(
+                        f"dag_id={self.dag_id}",
+                        f"run_id={run.run_id}",
+                        f"task_id={task_id}",
+                        f"attempt={try_number}.log",
+                    )
+                    print(f"\nbackfill: task {task_id} of {run.logical_date} failed;", end=" ")
+                    print(f"{shown(log)} ends:")
+                    print(tail(log) if log.exists() else "")
+                    if not log.exists() or not log.stat().st_size:  # it did not even start
+                        scheduler = self.logs / "scheduler.log"
+                        print(f"it wrote nothing; {shown(scheduler)} ends:\n{tail(scheduler)}")
+
+
+class OwnServers(Backfill):
+    """A backfill with a scheduler and an api-server of its own, which end with it."""
+
+    def __init__(self, dag_id, start, end, home):
+        super().__init__(dag_id, start, end, home)
+        self.record = home / "backfill.processes"
+
+    def run(self):
+        """Run it; return whether every task succeeded. Raises CannotRun or ServerEnded."""
+        with ProcessTree(self.record) as tree:
+            self.servers = Servers(tree, self.logs)
+            self.check = self.servers.check
+            try:
+                self.repair(tree)
+                # The two slowest things, at the same time. The scheduler has to wait until the
+                # backfill is written: SQLite takes one writer at a time.
+                port = self.start_api_server()
+                self.create()
+                self.start_scheduler(port)
+                self.wait_for_api_server(port)
+                # A paused DAG's backfill stays queued. Not before now: the first task would
+                # find an API that is still loading, and give up on it after five seconds.
+                self.database.pause_dag(self.dag_id, False)
+                runs = self.watch()
+                # An executor that is asked to stop waits for its tasks, the last of which closes
+                # its log after its last report. Not for ever: one stop in some fourteen was seen
+                # to hang, and by now nothing but the end of a log can be lost.
+                self.servers.stop("scheduler", timeout=5)
+            finally:
+                # Leave nothing running and nothing open, whatever happened.
+                ignore_signals()
+                tree.end()
+                self.close_backfills()
+                self.database.pause_dag(self.dag_id, self.was_paused)
+        self.show_failures(runs)
+        return all(run.state == "success" for run in runs)
+
+    def repair(self, tree):
+        """Close what an earlier run left open when it was killed."""
+        if tree.leftovers:
+            print(f"   repaired: ended {tree.leftovers} processes of a killed backfill")
+        for backfill_id in self.close_backfills():
+            print(f"   repaired: closed backfill {backfill_id}, which had been cut short")
+
+    def close_backfills(self):
+        """Close the DAG's open backfills, of which nothing may be running; return their ids."""
+        still_open = self.database.open_backfills(self.dag_id)
+        for backfill_id in still_open:
+            self.database.close_backfill(backfill_id)
+        return still_open
+
+    def start_api_server(self):
+        """Start an api-server with the execution API alone, on a free port; return the port."""
+        port = free_port()
+        options = ["--apps", "execution", "--host", HOST, "--port", str(port), "--workers", "1"]
+        self.servers.start("api-server", ["airflow", "api-server", *options])
+        return port
+
+    def create(self):
+        """Write the backfill and its DAG runs into the metadata database.
+
+        The api-server writes a row as it starts. If that falls between what Airflow reads here and
+        what it writes, SQLite refuses the write at once, and Airflow leaves the second try to us.
+        """
+        deadline = time.monotonic() + LOCKED_TIMEOUT
+        while not self.try_to_create(last_try=time.monotonic() > deadline):
+            print("   another process was writing to the metadata database; once more")
+            self.close_backfills()
+        self.check_created()
+
+    def try_to_create(self, last_try):
+        """Create it; return False if the database was locked and this is not the last try."""
+        dates = ["--from-date", str(self.start), "--to-date", str(self.end)]
+        command = ["airflow", "backfill", "create", "--dag-id", self.dag_id, *dates, *RUN_AGAIN]
+        process, log = self.servers.run("backfill-create", command)
+        wait(lambda: process.poll() is not None, "airflow backfill create to end", self.check)
+        if process.returncode == 0 and self.database.open_backfills(self.dag_id):
+            return True
+        if LOCKED in log.read_text(errors="replace") and not last_try:
+            return False
+        raise CannotRun(f"airflow backfill create failed; the end of {shown(log)}:\n{tail(log)}")
+
+    def start_scheduler(self, port):
+        """Start the scheduler, whose executor runs the tasks."""
+        self.servers.start(
+            "scheduler",
+            # Its log server would listen to the whole network.
+            ["airflow", "scheduler", "--skip-serve-logs"],
+            AIRFLOW__CORE__EXECUTION_API_SERVER_URL=f"http://{HOST}:{port}/execution/",
+            # No DAG runs but the backfill's: else it adds today's own, which is then in the way.
+            AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE="False",
+        )
+
+    def wait_for_api_server(self, port):
+        """Wait until the execution API answers; its first answer takes it some seconds."""
+
+        def is_healthy():
+            with contextlib.suppress(OSError, http.client.HTTPException):
+                connection = http.client.HTTPConnection(HOST, port, timeout=START_TIMEOUT)
+                connection.request("GET", "/execution/health")
+                return connection.getresponse().status == 200
+
+        wait_for_answer(is_healthy, "the api-server to answer", self.check)
+
+
+class BesideUI(Backfill):
+    """A backfill that the servers of the web pages run, where it can be seen as it goes.
+
+    ui: the RunningUI.
+    """
+
+    def __init__(self, dag_id, start, end, home, ui):
+        super().__init__(dag_id, start, end, home)
+        self.ui, self.record = ui, ui.record
+
+    def run(self):
+        """Run it; return whether every task succeeded. Raises CannotRun."""
+        with ProcessTree(self.home / "backfill.processes"):  # one backfill at a time
+            print("   the servers of the web pages run it, as soon as they are ready")
+            wait_for_answer(self.ui.is_ready, "the web pages to be ready", self.check)
+            try:
+                self.end_finished()
+                try:
+                    self.ui.create_backfill(self.dag_id, self.start, self.end)
+                    self.show_page(self.check_created())
+                    runs = self.watch()
+                finally:
+                    self.close()
+            except Refused as error:
+                raise CannotRun(str(error)) from error
+            except ConnectionError:
+                # Of servers that end, the one that answers may be the first.
+                with contextlib.suppress(TimeoutError):
+                    wait(lambda: False, "the web pages to end", self.check, 5)
+                raise
+        self.show_failures(runs)
+        return all(run.state == "success" for run in runs)
+
+    def check(self):
+        """Raise CannotRun if the servers have ended."""
+        if not self.ui.is_alive():
+            raise CannotRun("the web pages, whose servers ran it, have ended")
+
+    def end_finished(self):
+        """Close the DAG's backfills that have run to their end; CannotRun if one has not."""
+        for backfill_id in self.database.open_backfills(self.dag_id):
+            if not all(map(finished, self.database.runs(backfill_id))):
+                raise CannotRun(
+                    f"Airflow is still running backfill {backfill_id} of {self.dag_id};"
+                    " wait for its end, or cancel it in the web pages"
+                )
+            self.ui.end_backfill(backfill_id, self.dag_id, [])
+
+    def show_page(self, runs):
+        """Say where the backfill can be watched, and switch the DAG on."""
+        print(f"   to watch it: {self.ui.page_of(self.dag_id, runs)}")
+        if self.ui.switch_on(self.dag_id):
+            print(f"   {self.dag_id} is switched on now, which every run there needs, so")
+            print("   Airflow also runs it for today; the switch is beside its name")
+
+    def close(self):
+        """Leave no backfill open, whatever happened; not to be interrupted."""
+        ignore_signals()
+        for backfill_id in self.database.open_backfills(self.dag_id):
+            unfinished = [
+                run.run_id
+                for run in self.database.runs(backfill_id)
+                if run.state and not finished(run)
+            ]
+            if self.ui.is_alive():
+                try:
+                    self.ui.end_backfill(backfill_id, self.dag_id, unfinished)
+                    continue
+                except (OSError, http.client.HTTPException):  # they are just ending
+                    with contextlib.suppress(TimeoutError):
+                        wait(lambda: not self.ui.is_alive(), "the web pages to end")
+            self.database.close_backfill(backfill_id)
+
+
+def executor_workers(record):
+    """Return the process numbers of LocalExecutor's workers in the tree of a record file.
+
+    Whose children they are depends on how multiprocessing starts them: the scheduler's (fork,
+    spawn) or those of a server that forks for it (forkserver). They are known by the name that
+    Airflow gives them, or on macOS, where it gives none, by that of multiprocessing; a test
+    notices when these change. A task's process has its worker's name when it is new.
+    """
+    named = {}
+    for process in members(record):
+        with contextlib.suppress(psutil.Error, SystemError):
+            command = " ".join(process.cmdline())
+            if "LocalExecutor" in command or "--multiprocessing-fork" in command:
+                named[process.pid] = process.ppid()
+    return {pid for pid, parent in named.items() if parent not in named}

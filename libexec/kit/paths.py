@@ -1,0 +1,26 @@
+"""Paths as a user reads them, and files that are never half-written (Python 3.7)."""
+
+import os
+
+
+def shown(path):
+    """Return a path as a user would type it: relative if it is below the current directory."""
+    relative = os.path.relpath(str(path))
+    return str(path) if relative.startswith("..") else relative
+
+
+def write_whole(path, text, mode=0o600):
+    """Write a text file whole or not at all: beside it first, then renamed.
+
+    path: a pathlib.Path. mode: its permissions. A reader sees the old file or the new one; on an
+    error the old one stays as it was.
+    """
+    new = path.with_name(path.name + ".new")
+    try:
+        new.touch(mode=0o600)
+        new.write_text(text, encoding="utf-8")
+        new.chmod(mode)
+        os.replace(str(new), str(path))
+    finally:
+        if new.exists():
+            new.unlink()

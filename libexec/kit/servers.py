@@ -1,0 +1,154 @@
+"""The servers that a command runs: start them, wait for them, see that they live, stop them.
+
+Their output goes to a log file each. With V=1 in the environment it is printed, too. They are in a
+ProcessTree, which ends what is left of them. (Python 3.7)
+"""
+
+import contextlib
+import json
+import os
+import shlex
+import signal
+import socket
+import time
+
+import psutil
+
+from kit.paths import shown
+from kit.waiting import Asking, status_line
+
+HOST = "127.0.0.1"
+TICK = 0.1  # seconds between two looks at what is waited for
+START_TIMEOUT = 180  # seconds to get ready: some 10 on a laptop, far more on a Pi
+LOG_TAIL = 15  # lines shown of a log
+
+
+class ServerEnded(Exception):
+    """A server ended by itself; the message says which, how, and what its log says."""
+
+
+class Servers:
+    """The servers of one command.
+
+    tree: a ProcessTree that has been entered. logs: the folder of the log files, a Path.
+    """
+
+    def __init__(self, tree, logs):
+        self.tree, self.logs = tree, logs
+        self._running = {}  # {name: (Popen, log file)}
+
+    def run(self, name, command, stdin=None, **environment):
+        """Start a command that ends by itself, and announce it; return (Popen, path of its log).
+
+        name: of the log file. command: a list of words. environment: variables on top of ours.
+        stdin: what subprocess.Popen takes for it.
+        """
+        log = self.logs / (name + ".log")
+        print(f"   $ {' '.join(map(shlex.quote, command))}   (log: {shown(log)})")
+        log.parent.mkdir(parents=True, exist_ok=True)
+        options = {} if stdin is None else {"stdin": stdin}
+        with log.open("wb") as output:
+            process = self.tree.start(command, output, **options, **environment)
+        if os.environ.get("V"):
+            self.tree.start(["tail", "-n", "+1", "-f", str(log)])
+        return process, log
+
+    def start(self, name, command, **environment):
+        """Start a server: as run(), but from now on check() sees to it that it lives."""
+        self._running[name] = self.run(name, command, **environment)
+
+    def process(self, name):
+        """Return the Popen of a server."""
+        return self._running[name][0]
+
+    def check(self):
+        """Raise ServerEnded if one has ended."""
+        for name, (process, log) in self._running.items():
+            if process.poll() is not None:
+                code = process.returncode
+                killed = ", so it was killed" if code == -signal.SIGKILL else ""
+                raise ServerEnded(
+                    f"the {name} ended by itself (exit code {code}{killed});"
+                    f" the end of {shown(log)}:\n{tail(log)}"
+                )
+
+    def stop(self, name, timeout):
+        """Ask a server to end, and wait for that, but at most timeout seconds."""
+        process, _ = self._running.pop(name)
+        process.terminate()
+        with contextlib.suppress(TimeoutError):
+            wait(lambda: process.poll() is not None, f"the {name} to end", self.check, timeout)
+
+
+def wait(condition, what, check=lambda: None, timeout=START_TIMEOUT):
+    """Wait until condition() is true. On a terminal, show the seconds.
+
+    what: for the message, as in "waiting for WHAT". check: is called all the time, to raise an
+    exception if there is nothing to wait for any more. Raises TimeoutError after timeout seconds.
+    """
+    began = time.monotonic()
+    with status_line() as show:
+        while not condition():
+            check()
+            seconds = int(time.monotonic() - began)
+            if seconds > timeout:
+                raise TimeoutError(f"waited {timeout} s for {what}")
+            if seconds:
+                show(f"   waiting for {what} ({seconds} s)")
+            time.sleep(TICK)
+
+
+def wait_for_answer(ask, what, check=lambda: None, timeout=START_TIMEOUT):
+    """The same for a condition that can take long to find out: ask() runs in a thread."""
+    with Asking(ask) as asking:
+        wait(lambda: asking.answer, what, check, timeout)
+
+
+def tail(log, lines=LOG_TAIL):
+    """Return the last lines of a log file as text; Airflow's task logs hold one JSON a line."""
+    shown_lines = []
+    for line in log.read_text(errors="replace").splitlines():
+        with contextlib.suppress(ValueError, KeyError, TypeError):
+            line = str(json.loads(line)["event"])
+        # "::group::" and the like are for the web page, which folds what is between them.
+        shown_lines += [part for part in line.splitlines() if not part.startswith("::")]
+    return "\n".join("     | " + line for line in shown_lines[-lines:])
+
+
+def url(port):
+    """Return the address of the web pages at a port."""
+    return f"http://{HOST}:{port}/"
+
+
+def listeners(processes):
+    """Return {port: psutil.Process} of what these processes listen to, as far as we may know."""
+    found = {}
+    for process in processes:
+        # psutil 6 gave it another name; edition 1.10 has psutil 5.
+        look = getattr(process, "net_connections", None) or process.connections
+        with contextlib.suppress(psutil.Error, OSError):
+            for connection in look("inet"):
+                if connection.status == psutil.CONN_LISTEN:
+                    found[connection.laddr.port] = process
+    return found
+
+
+def is_free(port):
+    """Return whether nobody listens to this port of the loopback device."""
+    with socket.socket() as probe:
+        # Connections of earlier servers that are being forgotten do not count...
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return False
+    # ...but with that option macOS also overlooks servers that listen to all devices.
+    with socket.socket() as probe:
+        return probe.connect_ex((HOST, port)) != 0
+
+
+def free_port():
+    """Return the number of a port that nobody listens to."""
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return probe.getsockname()[1]

@@ -1,0 +1,260 @@
+"""Airflow's web pages: the servers that serve them, who may log in, and how to stop them.
+
+It keeps to Python 3.7, for Airflow 1.10.
+"""
+
+import contextlib
+import http.client
+import json
+import os
+import secrets
+import shlex
+import subprocess
+import time
+from datetime import datetime, timezone
+from pathlib import Path
+
+import psutil
+
+from kit.metadata_db import MetadataDB
+from kit.paths import shown, write_whole
+from kit.process_tree import ProcessTree
+from kit.servers import HOST, Servers, is_free, listeners, url
+from kit.waiting import Asking, status_line
+
+USER = "admin"  # the one user that Airflow 3 has if nobody configures others
+PASSWORD_BYTES = 12  # 96 bits, 16 letters: nobody guesses it, and it can still be typed
+TICK = 0.2  # seconds between two looks at servers that get ready
+START_TIMEOUT = 300  # seconds to get ready: some 15 on a laptop, far more on a Pi
+STOP_TIMEOUT = 30  # seconds that stop() waits for the end; it takes one or two
+
+
+class CannotServe(Exception):
+    """The pages can't be served (any more); the message says why and what to do."""
+
+
+def record_of(home):
+    """Return the file of the process tree of the servers of an AIRFLOW_HOME."""
+    return home / "ui.processes"
+
+
+def _running_file(home):
+    """Return the file that says who serves the pages of an AIRFLOW_HOME, and at which port.
+
+    One line, for libexec/refuse-beside-ui to read as well: process number, port, and when the
+    process started, in the words of libexec/processes.sh. It counts only while the lock of the
+    tree's record is held.
+    """
+    return home / "ui.running"
+
+
+def who_serves(home):
+    """Return (process number, port) of who serves the pages, or None; it may have been killed."""
+    try:
+        pid, port, _ = _running_file(home).read_text().split(None, 2)
+    except FileNotFoundError:
+        return None
+    return int(pid), int(port)
+
+
+def _say_that_we_serve(home, port):
+    script = Path(__file__).parent.with_name("processes.sh")
+    birth = '. "$0" && birth_of "$1"'
+    born = subprocess.check_output(["bash", "-c", birth, str(script), str(os.getpid())])
+    write_whole(_running_file(home), f"{os.getpid()} {port} {born.decode()}")
+
+
+def _say_that_nobody_serves(home):
+    with contextlib.suppress(FileNotFoundError):
+        _running_file(home).unlink()
+
+
+def refuse_taken(port):
+    """Raise CannotServe if the port is taken, with who has it and another one that is free."""
+    if is_free(port):
+        return
+    owner = listeners(psutil.process_iter()).get(port)
+    try:
+        command = " ".join(" ".join(owner.cmdline()).split())
+        who = f"{command[:60]} (process {owner.pid})"
+    except (AttributeError, psutil.Error):
+        who = "a process that this user may not look at"
+    other = next(number for number in range(port + 1, 65536) if is_free(number))
+    edition = os.environ.get("EDITION", "3")
+    again = f"make ui PORT={other}" + (f" EDITION={edition}" if edition != "3" else "")
+    raise CannotServe(f"port {port} is taken by {who}; end that, or choose another: {again}")
+
+
+def read_password(file):
+    """Return the password in a login file, or None if there is no such file or it is broken."""
+    try:
+        file.chmod(0o600)
+        return str(json.loads(file.read_text())[USER]) or None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def new_password(file):
+    """Make a login file with a new password; return that."""
+    password = secrets.token_urlsafe(PASSWORD_BYTES)
+    with contextlib.suppress(FileNotFoundError):
+        file.unlink()
+    file.touch(mode=0o600)
+    file.write_text(json.dumps({USER: password}) + "\n")
+    return password
+
+
+class WebPages:
+    """The servers of the web pages, from their start to their end.
+
+    commands: a list of words for each server, that of the pages first. port: of the pages. health:
+    the paths there that answer when all is well. new_user: a command, or None. home: AIRFLOW_HOME,
+    with a migrated database.
+    """
+
+    def __init__(self, commands, port, health, new_user, home):
+        self.port, self.health, self.new_user, self.home = port, health, new_user, home
+        # A server has the name of its command's second word: airflow api-server.
+        self.commands = {command[1]: command for command in commands}
+
+    def serve(self, ready):
+        """Start all, call ready(password) when they are ready, then wait until one ends.
+
+        Raises CannotServe or ServerEnded then, BlockingIOError if these pages are being served
+        already.
+        """
+        with ProcessTree(record_of(self.home)) as tree:
+            self.servers = Servers(tree, self.home / "logs")
+            try:
+                if tree.leftovers:
+                    print(f"   repaired: ended {tree.leftovers} processes of killed servers")
+                refuse_taken(self.port)
+                _say_that_we_serve(self.home, self.port)
+                self.remove_pid_files()
+                password = self.prepare_login()
+                login = str(self.home / "login.json")
+                for name, command in self.commands.items():
+                    self.servers.start(
+                        name, command, AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE=login
+                    )
+                self.wait_until_ready()
+                ready(password)
+                os.wait()  # for the first of all to end
+                self.servers.check()
+                raise CannotServe("the guard of the servers was killed, so they were ended, too")
+            finally:
+                tree.end()
+                self.remove_pid_files()
+                _say_that_nobody_serves(self.home)
+
+    def remove_pid_files(self):
+        """Airflow 1 and 2 would take a new process with an old number for a running server."""
+        for file in self.home.glob("airflow-*.pid"):
+            file.unlink()
+
+    def prepare_login(self):
+        """See to it that the password of the login file is the user's; return it."""
+        file = self.home / "login.json"
+        password = read_password(file)
+        if self.new_user is None:
+            return password or new_password(file)
+        database = MetadataDB(self.home / "airflow.db")
+        if password is None:
+            # In this order: should it be cut short, what the file has is the user's, or there is
+            # no user yet.
+            database.remove_web_user(USER)
+            password = new_password(file)
+        if not database.has_web_user(USER):
+            # Without a terminal it asks its standard input: no other user can see it there, as
+            # they could among the words of a command.
+            process, log = self.servers.run(
+                "new-user", shlex.split(self.new_user), stdin=subprocess.PIPE
+            )
+            process.communicate(f"{password}\n{password}\n".encode())
+            if not database.has_web_user(USER):
+                raise CannotServe(f"the user {USER} could not be made; see {shown(log)}")
+        return password
+
+    def wait_until_ready(self):
+        """Wait until every server is ready, and say so of each."""
+        began = time.monotonic()
+        now = datetime.now(timezone.utc).isoformat()
+        waiting = list(self.commands)
+        with Asking(self.ask) as asking, status_line() as show:
+            while waiting:
+                seconds = int(time.monotonic() - began)
+                show(f"   starting: {', '.join(waiting)} ({seconds} s)")
+                self.servers.check()
+                health = asking.answer or {}
+                for name in [name for name in waiting if is_ready(name, health, now)]:
+                    waiting.remove(name)
+                    show()
+                    print(f"   {name} is ready after {seconds} s")
+                if waiting and seconds > START_TIMEOUT:
+                    raise CannotServe(
+                        f"waited {START_TIMEOUT} s for: {', '.join(waiting)};"
+                        f" the logs are in {shown(self.home / 'logs')}"
+                    )
+                time.sleep(TICK)
+
+    def ask(self):
+        """Return all that the health addresses answer, as one dict; {} if not all of them do."""
+        page_server = self.servers.process(next(iter(self.commands)))
+        try:
+            ours = [psutil.Process(page_server.pid)]
+            ours += ours[0].children(recursive=True)
+        except psutil.NoSuchProcess:
+            return {}
+        if self.port not in listeners(ours):  # who answers there now is somebody else
+            return {}
+        health = {}
+        for path in self.health:
+            connection = http.client.HTTPConnection(HOST, self.port, timeout=START_TIMEOUT)
+            with contextlib.closing(connection):
+                try:
+                    connection.request("GET", path)
+                    answer = connection.getresponse()
+                    health.update(json.loads(answer.read()))
+                except (OSError, ValueError, http.client.HTTPException):
+                    return {}
+                if answer.status != 200:
+                    return {}
+        return health
+
+
+def is_ready(name, health, since):
+    """Return whether the health addresses know of a life sign of the server since that time.
+
+    since: ISO 8601, in UTC, as are Airflow's. A server that they do not mention is that of the
+    pages, which is ready if they answer.
+    """
+    name = name.replace("-", "_")
+    if name not in health:
+        return bool(health)
+    beat = health[name].get(f"latest_{name}_heartbeat") or ""
+    return health[name]["status"] == "healthy" and beat[:19] > since[:19]
+
+
+def stop(home):
+    """End the servers of this AIRFLOW_HOME, and whatever else is left of them; say what was."""
+    if not record_of(home).exists():
+        print("   nothing is being served")
+        return
+    try:
+        with ProcessTree(record_of(home)) as tree:
+            _say_that_nobody_serves(home)
+            if tree.leftovers:
+                print(f"   ended {tree.leftovers} processes that killed servers had left")
+            else:
+                print("   nothing is being served")
+    except BlockingIOError:
+        found = who_serves(home)
+        if found is None:
+            raise CannotServe("they are just starting or ending; once more: make stop") from None
+        pid, port = found
+        with contextlib.suppress(psutil.NoSuchProcess):
+            server = psutil.Process(pid)
+            server.terminate()
+            server.wait(STOP_TIMEOUT)
+        with ProcessTree(record_of(home)):  # only when all is gone
+            print(f"   ended: {url(port)}")

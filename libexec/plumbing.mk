@@ -1,0 +1,113 @@
+# What the Makefile's steps stand on: the variables that you may set, strict settings of make, and the
+# checks and stamps that let each step run once, and only where it can work.
+
+# What you may set, as in: make backfill START=2026-01-01 END=2026-01-22
+#: which Airflow: 3 (the default), 2 or 1.10
+EDITION ?= 3
+#: the day to run, YYYY-MM-DD in UTC; today by default
+DATE ?= $(TODAY)
+#: the first day of a range; DATE by default
+START ?= $(DATE)
+#: the last day of a range; DATE by default
+END ?= $(DATE)
+#: conda, venv, or auto: conda if there is one
+ENV_MANAGER ?= auto
+#: the conda, mamba or micromamba to use
+CONDA ?=
+#: the Python to make a venv from
+PYTHON ?=
+#: where to download the data from, if not from UCI
+DATA_URL ?=
+#: where make ui serves Airflow's web pages: http://127.0.0.1:PORT/
+PORT ?= 8080
+#: how many times make bench measures
+ROUNDS ?= 3
+#: 1 shows all that Airflow logs, as it goes
+V ?=
+
+# Strict settings: a misspelt variable is reported, and a failing command stops the recipe.
+MAKEFLAGS += --warn-undefined-variables --no-builtin-rules
+SHELL := bash
+.SHELLFLAGS := -p -eu -o pipefail -c
+# Without your settings of shells and their tools, which may make these say or do anything.
+unexport BASH_ENV SHELLOPTS BASHOPTS POSIXLY_CORRECT GREP_OPTIONS CDPATH $(filter BASH_FUNC_%,$(.VARIABLES))
+# A locale that is not installed lets each shell complain; this one is part of every Linux.
+ifneq ($(wildcard /proc/self/stat),)
+export LC_ALL := C.UTF-8
+endif
+.DEFAULT_GOAL := help
+.SUFFIXES:
+.DELETE_ON_ERROR:
+# The steps of a tutorial come one after the other, under make -j, too.
+.NOTPARALLEL:
+
+# A $ in a value would be make's to expand, and $(shell ...) would run: values are data.
+VARIABLES := EDITION DATE START END ENV_MANAGER CONDA PYTHON DATA_URL PORT ROUNDS V
+$(foreach name,$(VARIABLES),$(if $(filter command environment,$(firstword $(origin $(name)))),\
+    $(if $(findstring $$,$(value $(name))),$(error $(name) has a dollar sign in it))))
+# make takes any name, so a misspelt one (date=, EDTION=) would do nothing, and say nothing.
+$(foreach name,$(filter-out $(VARIABLES) SHELL,$(.VARIABLES)),$(if $(filter command,$(firstword \
+    $(origin $(name)))),$(error there is no variable $(name); make help lists them)))
+# What differs from one Airflow to the next: its own commands, which the steps run by name.
+$(if $(filter $(wildcard editions/*/edition.mk),editions/$(EDITION)/edition.mk),,\
+    $(error EDITION=$(EDITION) is not an edition; these are: $(notdir $(wildcard editions/*))))
+include editions/$(EDITION)/edition.mk
+TODAY := $(shell date -u +%F)
+STATE := .sandbox/$(EDITION)
+LOCK := editions/$(EDITION)/requirements.txt
+export $(VARIABLES) PYTHON_MIN PYTHON_MAX BAD_IN_PATH
+
+# How a step runs: libexec/step announces a command and times it, bin/sandbox runs one in the
+# edition's environment. A file NAME.done exists if, and only if, that step has succeeded with what
+# stands here as it is now. Dates of files say nothing: a copy may have an old one, or one to come.
+MADE_FROM := env: environment.yml $(LOCK) $(dir $(LOCK))build-constraints.txt libexec/make-env \
+    tools: tests/tools.txt config: editions/$(EDITION)/edition.mk libexec/set-config initdb: dags: $(DAGS)
+
+CHECK :=
+SINCE :=
+# Can the kit work in this checkout and on this machine?
+check-place:
+	@bash libexec/check-place
+
+# Before each step: check the variables, lock the checkout, and repair what a killed make has left.
+begin: check-place
+	@libexec/check-input $(CHECK)
+	@libexec/claim-checkout
+	@libexec/repair-state $(STATE) $(MADE_FROM)
+
+# The check that `make all` starts with, so that it does not stop half-way.
+ready: check-place
+	@bin/doctor --quiet
+
+# The tests run in the environment of edition 3, side by side in so many processes, where they don't
+# share a checkout. Each works in copies of this one, so yours stays as it is.
+PYTEST = EDITION=3 libexec/step $(1) bin/sandbox python -m pytest $(2) --dist=loadgroup --no-loadscope-reorder --edition $(EDITION)
+
+# A PYTHON that was given is meant for the edition that was given.
+FOR_TESTS = EDITION=3 $(if $(filter 3,$(EDITION)),,PYTHON=)
+test-env:
+	@$(MAKE) --no-print-directory env $(FOR_TESTS)
+	$(if $(filter 3,$(EDITION)),,@$(MAKE) --no-print-directory env)
+
+# What only the tests need, beside the environment: linters, and the builder of a conda channel.
+tools: begin $(STATE)/tools.done
+$(STATE)/tools.done: | $(STATE)/env.done
+	@ENV_MANAGER=venv PYTHON=$(STATE)/env/bin/python \
+	    libexec/step "Make the environment of the test tools" libexec/make-env $(STATE)/tools tests/tools.txt
+	@cp $(@:done=now) $@
+
+## help : this list
+# It is made of the lines that begin with ### (a group), ## (a target) and #: (the variable that is
+# named in the next line), and of the variables' present values.
+help:
+	@awk -F ' : ' ' \
+	    /^### / { printf "%s%s\n", gap, substr($$0, 5); gap = "\n" } \
+	    /^## /  { printf "  make %-15s %s\n", substr($$1, 4), $$2 } \
+	    /^#: /  { meaning = substr($$0, 4); getline; split($$0, word, " "); \
+	              setting = word[1] "=" ENVIRON[word[1]]; \
+	              if (length(setting) > 20) setting = setting sprintf("\n%22s", ""); \
+	              settings = settings sprintf("  %-20s %s\n", setting, meaning) } \
+	    END     { printf "\nVariables and their present values, as in: make backfill START=2026-01-01\n%s", settings }' Makefile libexec/plumbing.mk
+
+.PHONY: begin check-place ready tools test-env all env config initdb list-dags list-tasks backfill results report
+.PHONY: ui stop verify test test-all lint screenshots bench doctor lock clean distclean help

@@ -1,0 +1,34 @@
+# shellcheck shell=bash
+# Sourced by libexec/step, libexec/claim-checkout and libexec/check-machine: what they ask about processes. A minimal Fedora or
+# Debian has no ps, so they look into /proc; where there is none (macOS), there is ps.
+
+# parent_of PID: print the number of its parent; nothing if there is no such process.
+parent_of() {
+    look_up 2 ppid "$1"
+}
+
+# birth_of PID: print when it began, in a form that is only good for telling two processes apart
+# that had the same number one after the other; nothing if there is no such process.
+birth_of() {
+    look_up 20 lstart "$1"
+}
+
+# look_up N NAME PID: field N of /proc/PID/stat, counted from behind the process's name, which may
+# hold anything; or what ps calls NAME. A zombie (state Z) is no process any more.
+look_up() {
+    local answer fields state
+    if [ -r /proc/self/stat ]; then
+        { read -r answer <"/proc/$3/stat"; } 2>/dev/null || return 0 # it has ended meanwhile
+        read -r -a fields <<<"${answer##*) }"
+        state=${fields[0]} answer=${fields[$1 - 1]}
+    else
+        read -r state answer < <(ps -o state= -o "$2=" -p "$3") || return 0
+    fi
+    case $state in Z*) ;; *) echo "$answer" ;; esac
+}
+
+# oom_kills: print how many processes Linux has killed since it started because memory ran out;
+# nothing on other systems.
+oom_kills() {
+    sed -n 's/^oom_kill //p' /proc/vmstat 2>/dev/null || true
+}

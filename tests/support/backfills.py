@@ -1,0 +1,40 @@
+"""Backfills that a test starts, and waits for."""
+
+import re
+import subprocess
+import time
+
+DAY = "2024-06-01"
+
+
+def start(checkout, stderr=subprocess.STDOUT):
+    """Start `make backfill` and return it."""
+    return subprocess.Popen(
+        ["make", "backfill", f"DATE={DAY}"],
+        cwd=checkout.path,
+        stdout=subprocess.PIPE,
+        stderr=stderr,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def start_until(checkout, sign, stderr=subprocess.STDOUT):
+    """Start `make backfill` and return it when it has printed a line that the pattern matches."""
+    process = start(checkout, stderr)
+    for line in process.stdout:
+        if re.search(sign, line):
+            return process
+    raise AssertionError(f"make backfill ended without {sign!r}")
+
+
+SERVERS_START = r"\$ airflow scheduler"
+
+SECOND_TASK_RUNS = r"succeeded: 1 \| running: 1"
+
+
+def wait(condition, what, seconds=60):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {seconds} s for {what}"
+        time.sleep(0.1)

@@ -1,0 +1,123 @@
+"""Checkouts of their own for the tests, in a place that is as awkward as a user's."""
+
+import contextlib
+import fcntl
+import os
+import pty
+import re
+import shutil
+import struct
+import subprocess
+import termios
+from pathlib import Path
+
+import psutil
+
+PROJECT = Path(__file__).resolve().parents[2]
+
+AWKWARD = "air flow & 100% ö"  # blanks, shell and config metacharacters, a letter beyond ASCII
+
+NOT_COPIED = shutil.ignore_patterns(".git", ".sandbox", "results", "__pycache__", ".*_cache")
+
+checkouts = []  # all that the tests in this process have made
+
+
+class Checkout:
+    """A copy of this checkout, of its files as they are now, that uses the same environment.
+
+    So what the tests do to a database, a DAG or a result never happens to the user's own.
+    """
+
+    def __init__(self, folder, edition):
+        table = (PROJECT / "editions" / edition / "edition.mk").read_text()
+        bad = re.search(r"^BAD_IN_PATH :=(.*)$", table, re.MULTILINE)[1].strip()
+        folder = folder.with_name(folder.name.replace(bad, "")) if bad else folder
+        self.path = folder
+        self.edition = edition
+        self.state = folder / ".sandbox" / edition
+        self.home = self.state / "airflow"
+        self.inside = []  # what goes before each command, such as Mounts.enter
+        checkouts.append(self)
+        shutil.copytree(PROJECT, folder, ignore=NOT_COPIED)
+        self.state.mkdir(parents=True)
+        for name in ("env", "tools"):
+            (self.state / name).symlink_to(PROJECT / ".sandbox" / edition / name)
+        self.done("env", "tools")
+
+    def done(self, *steps):
+        """Mark steps as done with the inputs as they are now, as make does after their success."""
+        outcome = self.make("begin")
+        assert outcome.returncode == 0, outcome.stderr
+        (self.path / ".sandbox/last-make").unlink()
+        for step in steps:
+            text = (self.state / f"{step}.now").read_text()
+            text += f"{self.path}\n" if step == "env" else ""
+            (self.state / f"{step}.done").write_text(text)
+
+    def run(self, *command, **options):
+        """Run a command in the checkout; return its subprocess.CompletedProcess, output as text."""
+        options = {"capture_output": True, "text": True, "timeout": 600, **options}
+        options["env"] = {**options.get("env", os.environ), "EDITION": self.edition}
+        command = [str(word) for word in (*self.inside, *command)]
+        return subprocess.run(command, cwd=self.path, **options)
+
+    def make(self, *arguments, **options):
+        """Run make with arguments; return its subprocess.CompletedProcess."""
+        return self.run("make", *arguments, **options)
+
+    def processes(self):
+        """Return the living processes that work for this checkout, for an assertion to show."""
+        found = []
+        for process in psutil.process_iter():
+            try:
+                command = process.cmdline()
+                at_home = process.environ().get("AIRFLOW_HOME") == str(self.home)
+                if at_home or str(self.path) in " ".join(command):
+                    found.append((process.pid, command))
+            except psutil.Error:
+                continue
+        return found
+
+
+def dag_file(checkout):
+    """Return the path of the file that defines dag_test in a checkout."""
+    folder = "editions/1.10/dags" if checkout.edition == "1.10" else "dags"
+    return checkout.path / folder / "dag_example.py"
+
+
+def break_task(checkout, task_id, command):
+    """Let a task of the checkout's DAG run another command."""
+    file = dag_file(checkout)
+    start = re.compile(rf'(task_id="{task_id}",\n(?: *#.*\n)? *bash_command=)')
+    text, replaced = start.subn(lambda found: f"{found[1]}{command!r} or ", file.read_text())
+    assert replaced == 1
+    file.write_text(text)
+
+
+def on_terminal(command, cwd, columns=80, **variables):
+    """Run a command on a terminal of so many columns; return (exit code, all that was sent to it).
+
+    variables: environment variables, on top of this process's.
+    """
+    ours, its = pty.openpty()
+    fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("4H", 24, columns, 0, 0))
+    environment = {**os.environ, "TERM": "xterm", **variables}
+    process = subprocess.Popen(
+        command, cwd=cwd, env=environment, stdin=its, stdout=its, stderr=its, start_new_session=True
+    )
+    os.close(its)
+    sent = b""
+    with contextlib.suppress(OSError):  # Linux's way to say that nobody has it open any more
+        while some := os.read(ours, 65536):
+            sent += some
+    os.close(ours)
+    return process.wait(), sent.decode()
+
+
+def checkout_with(new_checkout, task_id, command):
+    """Return a new checkout, ready to run, with another command for one of the tasks."""
+    checkout = new_checkout()
+    break_task(checkout, task_id, command)
+    outcome = checkout.make("list-dags")
+    assert outcome.returncode == 0, outcome.stdout + outcome.stderr
+    return checkout
