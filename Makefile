@@ -5,8 +5,9 @@
 #   make help      every target and variable
 #
 # libexec/step prints a command, runs it, and says how long that took. bin/sandbox runs a command in
-# the environment of the edition. A file NAME.done means that a step has succeeded with its inputs as
-# they are now. Airflow's own commands, such as $(INITDB), are in editions/3/edition.mk.
+# the environment of the edition. A file NAME.done marks a finished step. When the step's inputs change,
+# libexec/repair-state voids it, and the step runs again. Airflow's own commands, such as $(INITDB), are
+# in editions/3/edition.mk.
 $(if $(wildcard libexec/*),,$(error this folder is not the checkout; type: make -C \
     '$(strip $(subst /Makefile,,$(MAKEFILE_LIST)))'))
 include libexec/plumbing.mk
@@ -80,7 +81,7 @@ report: begin $(STATE)/env.done $(if $(wildcard results/$(EDITION)/$(END)/result
 ## ui : Airflow's web pages, for this machine only, until Ctrl-C or make stop
 ui: CHECK := ui
 ui: begin $(STATE)/dags.done
-	@rm -f .sandbox/last-make # other makes may work here meanwhile: see libexec/claim-checkout
+	@rm -f .sandbox/last-make # give up the lock, so that make backfill can run beside this
 	@exec libexec/step "Serve Airflow's web pages" bin/sandbox $(UI) 9> >(libexec/open-browser)
 
 ## stop : end the web pages
@@ -117,7 +118,7 @@ screenshots: tools
 
 ## bench : how fast it is, against the same steps typed by hand
 bench: begin $(STATE)/dags.done
-	@rm -f .sandbox/last-make # what is measured are other makes: see libexec/claim-checkout
+	@rm -f .sandbox/last-make # give up the lock, as this measures other makes
 	@libexec/step "Measure" bin/sandbox python bench/bench.py "$$ROUNDS" "$$START" "$$END"
 
 ### Care

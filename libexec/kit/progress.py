@@ -20,7 +20,7 @@ def finished(run):
 
 
 def progress_line(runs):
-    """Return the `[backfill progress]` line of Airflow 1 and 2 for a list of metadata_db.Run.
+    """Return the `[backfill progress]` line for metadata_db.Runs, as Airflow 1 and 2 printed it.
 
     deadlocked: the unfinished tasks of a DAG run that Airflow gave up on although no task of it
     failed, since none of them can ever start.
