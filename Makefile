@@ -48,7 +48,7 @@ $(STATE)/initdb.done: | $(STATE)/config.done
 
 # Airflow 3 runs a DAG as it stands in the database; the older ones read the file each time.
 $(STATE)/dags.done: | $(STATE)/initdb.done
-	@libexec/step "Create the DAG" bin/sandbox python $(DAGS)/dag_example.py
+	$(if $(filter dag_test,$(DAG)),@libexec/step "Create the DAG" bin/sandbox python $(DAGS)/dag_example.py)
 	@libexec/step $(READ_DAGS)
 	@cp $(@:done=now) $@
 
@@ -56,31 +56,37 @@ $(STATE)/dags.done: | $(STATE)/initdb.done
 list-dags: begin $(STATE)/dags.done
 	@libexec/step "List the DAGs" bin/sandbox $(LIST_DAGS)
 
-## list-tasks : the tasks of our DAG
+## list-tasks : the tasks of a DAG
 list-tasks: begin $(STATE)/dags.done
-	@libexec/step "List the tasks of dag_test" bin/sandbox $(LIST_TASKS)
+	@libexec/check-dag $(STATE)
+	@libexec/step "List the tasks of $$DAG" bin/sandbox $(LIST_TASKS)
 
 ## backfill : run the DAG for a day, or for each day of a range, and watch it
 backfill: begin $(STATE)/dags.done
+	@libexec/check-dag $(STATE)
 	@touch $(STATE)/backfill.began
 	$(if $(CLEAR),@libexec/step "Clear earlier runs of these days" \
 	    bin/sandbox $(CLEAR) -s "$$START" -e "$$END")
-	@libexec/step "Run a backfill of dag_test" bin/sandbox $(BACKFILL) -s "$$START" -e "$$END"
-	@echo "   results: results/$$EDITION, a folder for each day"
+	@libexec/step "Run a backfill of $$DAG" bin/sandbox $(BACKFILL) -s "$$START" -e "$$END" \
+	    $(if $(OPTIONS),--options "$$OPTIONS")
+	@[ "$$DAG" != dag_test ] || echo "   results: results/$$EDITION, a folder for each day"
 
 ## results : the results as a table, and where the picture is
-results: begin $(STATE)/env.done $(if $(wildcard results/$(EDITION)/$(END)/results.csv),,backfill)
-	@libexec/step "Show the results" bin/sandbox python pipeline/print_results.py $(SINCE) "results/$$EDITION/$$END"
+results: begin $(STATE)/env.done $(RESULTS)
+	$(if $(filter dag_test,$(DAG)),@libexec/step "Show the results" bin/sandbox python \
+	    pipeline/print_results.py $(SINCE) "results/$$EDITION/$$END",\
+	    @echo "   what the tasks of $$DAG print is in $(STATE)/airflow/logs/dag_id=$$DAG")
 
 ### After the tutorial
 
 ## report : everything about a run on one page, results/EDITION/DATE/report.html
-report: begin $(STATE)/env.done $(if $(wildcard results/$(EDITION)/$(END)/results.csv),,backfill)
+report: begin $(STATE)/env.done $(RESULTS)
 	@libexec/step "Write the report" bin/sandbox python pipeline/make_report.py "results/$$EDITION/$$END"
 
 ## ui : Airflow's web pages, for this machine only, until Ctrl-C or make stop
 ui: CHECK := ui
 ui: begin $(STATE)/dags.done
+	@libexec/check-dag $(STATE)
 	@rm -f .sandbox/last-make # give up the lock, so that make backfill can run beside this
 	@exec libexec/step "Serve Airflow's web pages" bin/sandbox $(UI) 9> >(libexec/open-browser)
 

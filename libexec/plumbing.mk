@@ -4,12 +4,16 @@
 # What you may set, as in: make backfill START=2026-01-01 END=2026-01-22
 #: which Airflow: 3 (the default), 2 or 1.10
 EDITION ?= 3
+#: the DAG to run, of those in dags/
+DAG ?= dag_test
 #: the day to run, YYYY-MM-DD in UTC; today by default
 DATE ?= $(TODAY)
 #: the first day of a range; DATE by default
 START ?= $(DATE)
 #: the last day of a range; DATE by default
 END ?= $(DATE)
+#: options of Airflow for a backfill, such as --run-backwards: bin/backfill -h
+OPTIONS :=
 #: conda, venv, or auto: conda if there is one
 ENV_MANAGER ?= auto
 #: the conda, mamba or micromamba to use
@@ -42,7 +46,7 @@ endif
 .NOTPARALLEL:
 
 # A $ in a value would be make's to expand, and $(shell ...) would run: values are data.
-VARIABLES := EDITION DATE START END ENV_MANAGER CONDA PYTHON DATA_URL PORT ROUNDS V
+VARIABLES := EDITION DAG DATE START END OPTIONS ENV_MANAGER CONDA PYTHON DATA_URL PORT ROUNDS V
 $(foreach name,$(VARIABLES),$(if $(filter command environment,$(firstword $(origin $(name)))),\
     $(if $(findstring $$,$(value $(name))),$(error $(name) has a dollar sign in it))))
 # make takes any name, so a misspelt one (date=, EDTION=) would do nothing, and say nothing.
@@ -65,6 +69,8 @@ MADE_FROM := env: environment.yml $(LOCK) $(dir $(LOCK))build-constraints.txt li
 
 CHECK :=
 SINCE :=
+# The results of dag_test for a day need a backfill if there are none.
+RESULTS := $(if $(filter dag_test,$(DAG)),$(if $(wildcard results/$(EDITION)/$(END)/results.csv),,backfill))
 # Can the kit work in this checkout and on this machine?
 check-place:
 	@bash libexec/check-place

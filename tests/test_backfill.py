@@ -14,7 +14,7 @@ from datetime import datetime, timedelta, timezone
 
 import psutil
 import pytest
-from kit.metadata_db import MetadataDB, Run
+from kit.metadata_db import TI, MetadataDB, Run
 from kit.progress import progress_line
 from support.backfills import DAY, SECOND_TASK_RUNS, SERVERS_START, start, start_until, wait
 from support.checkouts import PROJECT, checkout_with
@@ -23,7 +23,7 @@ from support.lines import all_succeeded, progress, results_of
 
 
 def run_of(state, *states):
-    tasks = {f"task{number}": (state, 1) for number, state in enumerate(states)}
+    tasks = {(f"task{number}", -1): TI(state, 1, 1) for number, state in enumerate(states)}
     return Run("backfill__x", DAY, state, None, tasks)
 
 
@@ -63,8 +63,16 @@ def test_runs_are_added_up_and_finished_ones_counted():
 
 
 def test_tasks_of_a_run_that_failed_without_a_failed_task_are_deadlocked():
-    assert counts(run_of("failed", "success", None))["deadlocked"] == 1
+    given_up = {"runs": 1, "finished": 1, "succeeded": 1, "deadlocked": 1, "not_ready": 1}
+    assert counts(run_of("failed", "success", None)) == given_up
     assert "deadlocked" not in counts(run_of("failed", "failed", None))
+
+
+def test_what_is_left_in_a_deadlock_is_deadlocked_and_not_ready_and_waits_no_more():
+    runs = [run_of("failed", "failed", "upstream_failed"), run_of("running", None, "scheduled")]
+    (line,) = progress(progress_line(runs, deadlock=True))
+    assert (line["finished"], line["failed"]) == (1, 2)
+    assert (line["waiting"], line["deadlocked"], line["not_ready"]) == (0, 2, 2)
 
 
 def test_airflow_has_no_state_that_the_line_would_not_count(finished):
@@ -94,8 +102,8 @@ def test_the_same_states_as_airflows_own_command_line(finished):
     command = ["bin/sandbox", "airflow", "tasks", "states-for-dag-run", "dag_test", run.run_id]
     shown = finished.run(*command, "-o", "plain").stdout
     assert len(run.tasks) == 3
-    for task_id, (state, _) in run.tasks.items():
-        assert any({task_id, state} <= set(line.split()) for line in shown.splitlines()), shown
+    for (task_id, _), ti in run.tasks.items():
+        assert any({task_id, ti.state} <= set(line.split()) for line in shown.splitlines()), shown
 
 
 @pytest.fixture(scope="module")

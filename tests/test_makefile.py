@@ -51,7 +51,7 @@ def test_the_help_lists_every_target_and_every_variable(checkout):
     assert phony - {"begin", "check-place", "ready", "tools", "test-env"} == set(
         re.findall(r"^  make ([\w-]+)", shown, re.MULTILINE)
     )
-    variables = set(re.findall(r"^(\w+) \?=", text, re.MULTILINE))
+    variables = set(re.findall(r"^(\w+) \?=", text, re.MULTILINE)) | {"OPTIONS"}
     assert variables <= set(re.findall(r"^  (\w+)=", shown, re.MULTILINE))
 
 
@@ -80,15 +80,15 @@ def test_all_runs_the_steps_in_the_order_of_the_tutorial(new_checkout):
         "Create the DAG",
         "Store the DAGs in the metadata database",
         "List the DAGs",
-        "List the tasks of dag_test",
-        "Run a backfill of dag_test",
+        "List the tasks of $DAG",
+        "Run a backfill of $DAG",
         "Show the results",
     ]
 
 
 def test_what_is_done_is_not_done_again(done):
     assert plan(done, "env", "config", "initdb") == []
-    assert plan(done, "backfill") == ["Run a backfill of dag_test"]
+    assert plan(done, "backfill") == ["Run a backfill of $DAG"]
 
 
 @pytest.mark.parametrize(
@@ -156,12 +156,16 @@ def test_a_checkout_that_has_moved_makes_its_environment_again(new_checkout, tmp
 )
 @guarantee(
     "Input",
-    "EDITION, ENV_MANAGER, CONDA, PYTHON, DATA_URL, PORT, ROUNDS: unknown or malformed",
+    "EDITION, DAG, ENV_MANAGER, CONDA, PYTHON, DATA_URL, PORT, ROUNDS: unknown or malformed",
     "one line, exit code 2, nothing touched",
 )
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
+        (["DAG="], "DAG='' is not the id of a DAG"),
+        (["DAG=a b"], "is not the id of a DAG"),
+        (["DAG=../x"], "is not the id of a DAG"),
+        (["OPTIONS=--dry-run\n"], "has more than one line"),
         (["DATE=yesterday"], "DATE=yesterday is not a day"),
         (["DATE=2025-02-29"], "not a day of the calendar"),
         (["DATE=1900-02-29"], "not a day of the calendar"),
@@ -205,7 +209,18 @@ def test_a_bad_variable_is_refused_in_one_line_before_anything_is_touched(
 )
 @pytest.mark.parametrize(
     "name",
-    ["EDITION", "DATE", "START", "END", "ENV_MANAGER", "CONDA", "PYTHON", "DATA_URL", "ROUNDS"],
+    [
+        "EDITION",
+        "DAG",
+        "DATE",
+        "START",
+        "END",
+        "ENV_MANAGER",
+        "CONDA",
+        "PYTHON",
+        "DATA_URL",
+        "ROUNDS",
+    ],
 )
 @pytest.mark.parametrize(
     "code", ["$(shell touch hacked)", "`touch hacked`", "; touch hacked", "'\"; touch hacked #"]

@@ -5,13 +5,13 @@ import re
 import pytest
 from support.checkouts import PROJECT
 from support.lines import verbs
-from support.pages import Served
-from support.readme import README, readme_steps
+from support.walk import README, readme_steps, steps_of, walk
 
 DOCUMENTS = [
     "docs/troubleshooting.md",
     "docs/guarantees.md",
     "docs/architecture.md",
+    "docs/your-own-dag.md",
     "bench/README.md",
 ]
 
@@ -23,55 +23,24 @@ ELSEWHERE = {
     "make all EDITION=1.10": "test_end_to_end.py, of that edition",
 }
 
-# What differs from run to run, and the pattern that it has to match.
-VARYING = [
-    (r"\d{4}-\d\d-\d\d", r"\\d{4}-\\d\\d-\\d\\d"),
-    (r"done\\ in\\ \d+\\ s", r"done in \\d+ s"),
-    (r"\\-\\-port\\ \d+", r"--port \\d+"),
-    (r"127\\.0\\.0\\.1:\d+", r"127\\.0\\.0\\.1:\\d+"),
-]
-
-
-def pattern(expected):
-    """Return a regular expression for a block of expected output.
-
-    A line of `...` stands for any lines, and `...` in a line for the rest of it.
-    """
-    lines = []
-    for line in expected.splitlines():
-        if line == "...":
-            lines.append(r"(?:.*\n)*?")
-            continue
-        line = re.escape(line).replace(re.escape("..."), ".*").replace(r"\-", "-")
-        for found, wanted in VARYING:
-            line = re.sub(found.replace(r"\\-", "-"), wanted, line)
-        lines.append(line + r"\n")
-    return "".join(lines)
-
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_the_readme_can_be_followed_from_its_first_command_to_its_last(new_checkout, request):
+    steps = [step for step in readme_steps() if step[0] not in ELSEWHERE]
+    assert len(steps) > 14
+    walk(new_checkout(), steps, request)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_your_own_dag_can_be_followed_from_the_empty_file_to_the_green_line(new_checkout, request):
+    text = (PROJECT / "docs/your-own-dag.md").read_text()
     checkout = new_checkout()
-    serving = None
-    walked = 0
-    for command, expected in readme_steps():
-        if command in ELSEWHERE:
-            continue
-        if command == "make ui":  # it goes on, and what is expected are its last lines
-            serving = Served(checkout, expected.splitlines()[-1].strip())
-            request.addfinalizer(lambda: checkout.make("stop"))
-            printed = serving.output
-        else:
-            outcome = checkout.run("bash", "-c", f"{command} 2>&1")
-            assert outcome.returncode == 0, f"$ {command}\n{outcome.stdout}"
-            printed = outcome.stdout
-        wanted = pattern(expected or "") + (r"\Z" if command == "make all" else "")
-        assert re.search(wanted, printed), f"$ {command}\n{printed}\nwas expected to be\n{expected}"
-        walked += 1
-    assert walked > 14
-    output, _ = serving.make.communicate(timeout=60)
-    assert "all servers have been ended" in output
+    name = re.search(r"Save this as `(dags/\w+\.py)`", text)[1]
+    code = re.search(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)[1]
+    (checkout.path / name).write_text(code)
+    walk(checkout, steps_of(text), request)
 
 
 def test_the_first_screen_is_two_commands():

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from support.checkouts import PROJECT, Checkout
 from support.pages import find_browser
-from support.readme import readme_steps
+from support.walk import readme_steps
 
 WALK = "test_readme.py::test_the_readme_can_be_followed_from_its_first_command_to_its_last"
 RUN_BY = {

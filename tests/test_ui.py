@@ -1,5 +1,6 @@
 """`make ui`: what it starts, whom it answers, and that nothing is left of it, however it ends."""
 
+import contextlib
 import json
 import os
 import re
@@ -20,7 +21,7 @@ from support.pages import HOST, READY, Served, alive, free_port, nothing_is_left
 
 pytestmark = [pytest.mark.xdist_group(__name__), pytest.mark.slow]  # they share checkouts
 
-STARTED = r"\$ airflow dag-processor"
+STARTED = r"\$ airflow triggerer"
 
 
 SLOW_DAY = "2024-06-02"
@@ -46,7 +47,7 @@ def test_it_says_where_what_and_how_to_end_it(served):
     assert f"http://{HOST}:{served.port}/" in served.output
     assert "the password is in .sandbox/3/airflow/login.json" in served.output
     assert "make stop" in last
-    for server in "api-server", "scheduler", "dag-processor":
+    for server in "api-server", "scheduler", "dag-processor", "triggerer":
         assert re.search(rf"^   {server} is ready after \d+ s$", served.output, re.MULTILINE)
         assert f"(log: .sandbox/3/airflow/logs/{server}.log)" in served.output
 
@@ -238,7 +239,12 @@ def test_ctrl_c_cancels_a_backfill_and_leaves_the_servers_alone(served):
 
 
 def sleepers(served):
-    return [process for process in served.processes() if "sleep" in process.cmdline()]
+    found = []
+    for process in served.processes():
+        with contextlib.suppress(psutil.Error):  # it has just ended
+            if "sleep" in process.cmdline():
+                found.append(process)
+    return found
 
 
 @guarantee(
@@ -391,8 +397,8 @@ def kill_make(served):
 def test_however_it_ends_nothing_is_left(checkout, end, status, said):
     served = Served(checkout, STARTED)
     try:
-        # The line is printed just before the last of the three servers starts.
-        wait(lambda: len(served.leaders()) == 3, "three servers")
+        # The line is printed just before the last of the four servers starts.
+        wait(lambda: len(served.leaders()) == 4, "four servers")
         processes = [served.script(), *served.processes()]
         assert len(processes) >= 4
     finally:

@@ -11,17 +11,17 @@ MAKE_CONFIG := airflow version
 INITDB      := airflow initdb
 READ_DAGS   := "Check the DAG files" bin/sandbox libexec/check-dags
 LIST_DAGS   := airflow list_dags
-LIST_TASKS  := airflow list_tasks dag_test
+LIST_TASKS  := airflow list_tasks "$$DAG"
 # A day that has run before is cleared first, or the backfill would find it done.
-CLEAR       := airflow clear --no_confirm dag_test
-BACKFILL    := libexec/supervise airflow backfill dag_test
+CLEAR       := airflow clear --no_confirm "$$DAG"
+BACKFILL    := libexec/supervise airflow backfill "$$DAG"
 # Without rbac, these pages let everybody in.
 UI := AIRFLOW__WEBSERVER__RBAC=True AIRFLOW__WEBSERVER__BASE_URL=http://127.0.0.1:$$PORT \
       libexec/ui --address-fd 9 --port $$PORT --health /health \
       --new-user "airflow create_user --username admin --role Admin --firstname Sandbox \
       --lastname Admin --email admin@localhost" \
       --server "airflow webserver --hostname 127.0.0.1 --port $$PORT --workers 1" \
-      --server "airflow scheduler"
+      --server "airflow scheduler" --page "$$DAG" "tree?dag_id=$$DAG"
 
 LOCKS        := editions/1.10/requirements editions/1.10/build-constraints
 LOCK_OPTIONS := --python-version 3.7.9 --exclude-newer 2021-04-15 \

@@ -11,15 +11,16 @@ MAKE_CONFIG := airflow config get-value core dags_folder
 INITDB      := airflow db migrate
 READ_DAGS   := "Check the DAG files" bin/sandbox libexec/check-dags
 LIST_DAGS   := airflow dags list
-LIST_TASKS  := airflow tasks list dag_test
+LIST_TASKS  := airflow tasks list "$$DAG"
 CLEAR       :=
 # Without the reset, a day that has run before prints "succeeded: 3" and runs nothing.
-BACKFILL    := libexec/supervise airflow dags backfill dag_test --reset-dagruns --yes
+BACKFILL    := libexec/supervise airflow dags backfill "$$DAG" --reset-dagruns --yes
 UI := AIRFLOW__WEBSERVER__BASE_URL=http://127.0.0.1:$$PORT libexec/ui --address-fd 9 \
       --port $$PORT --health /health --new-user "airflow users create --username admin \
       --role Admin --firstname Sandbox --lastname Admin --email admin@localhost" \
       --server "airflow webserver --hostname 127.0.0.1 --port $$PORT --workers 1" \
-      --server "airflow scheduler --skip-serve-logs"
+      --server "airflow scheduler --skip-serve-logs" \
+      --server "airflow triggerer --skip-serve-logs" --page "$$DAG" dags/"$$DAG"/grid
 
 LOCKS        := editions/2/requirements editions/2/build-constraints
 LOCK_OPTIONS := --python-version 3.10
@@ -27,7 +28,7 @@ LOCK_OPTIONS := --python-version 3.10
 # The other tests are of the kit, not of an edition; edition 3 has them run.
 VERIFY := tests/test_end_to_end.py tests/test_control.py
 TESTS  := $(VERIFY) tests/test_edited_dag.py tests/test_old_backfill.py tests/test_old_ui.py \
-          tests/test_report.py tests/test_security.py
+          tests/test_report.py tests/test_security.py tests/test_shapes.py
 
 # Signs session cookies.
 SECRETS  := webserver.secret_key

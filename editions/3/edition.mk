@@ -11,16 +11,17 @@ INITDB      := airflow db migrate
 READ_DAGS   := "Store the DAGs in the metadata database" bin/sandbox libexec/store-dags
 # What the files have: without --local it also lists what they once had.
 LIST_DAGS   := airflow dags list --local
-LIST_TASKS  := airflow tasks list dag_test
+LIST_TASKS  := airflow tasks list "$$DAG"
 CLEAR       :=
-BACKFILL    := bin/backfill dag_test
+BACKFILL    := bin/backfill "$$DAG"
 # The first request to the execution API, which the tasks talk to, takes it some seconds; so it is
 # asked before there are tasks. A log server would listen to the whole network.
 UI := AIRFLOW__API__BASE_URL=http://127.0.0.1:$$PORT \
       AIRFLOW__CORE__EXECUTION_API_SERVER_URL=http://127.0.0.1:$$PORT/execution/ \
       libexec/ui --address-fd 9 --port $$PORT --health /execution/health --health /api/v2/monitor/health \
       --server "airflow api-server --host 127.0.0.1 --port $$PORT --workers 1" \
-      --server "airflow scheduler --skip-serve-logs" --server "airflow dag-processor"
+      --server "airflow scheduler --skip-serve-logs" --server "airflow dag-processor" \
+      --server "airflow triggerer --skip-serve-logs" --page "$$DAG" dags/"$$DAG"
 
 LOCKS        := editions/3/requirements tests/tools
 LOCK_OPTIONS := --python-version 3.10
@@ -36,7 +37,8 @@ SECRETS  := api_auth.jwt_secret
 # machine alone, without the pages that have a CDN's scripts read the API's description. As the
 # machine is small, fewer workers than the 32 of the default, which look around more often. On Linux
 # they are forked, on Python 3.14, too: then they need not load Airflow again, nor have a socket in
-# TMPDIR, whose path is too long in a deep folder. (macOS can't fork safely.)
+# TMPDIR, whose path is too long in a deep folder. (macOS can't fork safely.) A DAG that is not there now
+# will not be there in a minute: no file is on its way from another machine.
 SETTINGS  = core.load_examples=False \
             core.min_serialized_dag_update_interval=0 \
             core.parallelism=8 \
@@ -45,5 +47,6 @@ SETTINGS  = core.load_examples=False \
             api.host=127.0.0.1 \
             api.enable_swagger_ui=False \
             workers.min_heartbeat_interval=1 \
+            workers.missing_dag_retries=0 \
             scheduler.scheduler_idle_sleep_time=0.2 \
             $(if $(filter Linux,$(shell uname -s)),scheduler.mp_start_method=fork)

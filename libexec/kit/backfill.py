@@ -6,7 +6,11 @@ OwnServers runs it with servers of its own, BesideUI with those of `make ui`.
 import contextlib
 import http.client
 import itertools
+import json
+import re
+import shlex
 import time
+from collections import namedtuple
 
 import psutil
 
@@ -14,7 +18,7 @@ from kit.interruption import ignore_signals
 from kit.metadata_db import MetadataDB
 from kit.paths import shown
 from kit.process_tree import ProcessTree, members
-from kit.progress import advance, finished, progress_bar, progress_line
+from kit.progress import Progress, finished, name_of, progress_line, succeeded
 from kit.running_ui import LOCKED_TIMEOUT, Refused
 from kit.servers import (
     HOST,
@@ -26,26 +30,54 @@ from kit.servers import (
     wait,
     wait_for_answer,
 )
+from kit.stall import Stall
 
-# Airflow's own way to ask for "run it again, whatever its outcome was".
-RUN_AGAIN = ["--reprocess-behavior", "completed"]
 LOCKED = "database is locked"  # SQLite's words for a write that it refuses
+# What Airflow says in the last line if it creates no backfill: an exception of its own, or this.
+REFUSAL = re.compile(r"^(?:airflow\.[\w.]+|Warning): (.+)$")
 
 
 class CannotRun(Exception):
     """The backfill could not be run; the message says why and what to do."""
 
 
+OPTIONS = "max_active_runs run_backwards dag_run_conf reprocess_behavior"
+
+
+class Options(namedtuple("Options", OPTIONS)):
+    """Airflow's own options of a backfill; None is Airflow's default.
+
+    max_active_runs: int. run_backwards: bool. dag_run_conf: a dict. reprocess_behavior: which days
+    that have run before are to run again: none, failed or completed.
+    """
+
+    def words(self):
+        """Return them as `airflow backfill create` takes them."""
+        words = ["--reprocess-behavior", self.reprocess_behavior]
+        if self.max_active_runs is not None:
+            words += ["--max-active-runs", str(self.max_active_runs)]
+        if self.run_backwards:
+            words += ["--run-backwards"]
+        if self.dag_run_conf is not None:
+            words += ["--dag-run-conf", json.dumps(self.dag_run_conf)]
+        return words
+
+    def body(self):
+        """Return them as the REST API takes them."""
+        return {name: value for name, value in self._asdict().items() if value is not None}
+
+
 class Backfill:
     """What both kinds of backfill have in common: they watch it, and show what failed.
 
-    dag_id, start, end: what to run; dates, inclusive. home: AIRFLOW_HOME, with a migrated
-    metadata database. A subclass has run(), check() and record, the file of the process tree that
-    the scheduler is in.
+    dag_id, start, end: what to run; dates, inclusive. options: Options. home: AIRFLOW_HOME, with a
+    migrated metadata database. A subclass has run(), check() and record, the file of the process
+    tree that the scheduler is in.
     """
 
-    def __init__(self, dag_id, start, end, home):
+    def __init__(self, dag_id, start, end, options, home):
         self.dag_id, self.start, self.end, self.home = dag_id, start, end, home
+        self.options = options
         self.logs = home / "logs"
         self.database = MetadataDB(home / "airflow.db")
         try:
@@ -65,34 +97,51 @@ class Backfill:
         runs = self.database.runs(self.backfill_id)
         if len(runs) > 1:
             print(f"   {len(runs)} DAG runs; Ctrl-C stops them all")
-        for run in runs:
-            if run.obstacle:
-                raise CannotRun(
-                    f"Airflow refused to run {self.dag_id} for {run.logical_date}: {run.obstacle}"
-                )
+        refused = [f"{run.logical_date} ({run.obstacle})" for run in runs if run.obstacle]
+        if refused and self.options.reprocess_behavior == "completed":
+            raise CannotRun(f"Airflow refused to run {self.dag_id} for {', '.join(refused)}")
+        if refused:  # as was asked for
+            print(f"   not run again: {', '.join(refused)}")
+        if len(refused) == len(runs):
+            raise CannotRun(f"nothing of {self.dag_id} is to be run for these days")
+        if missing := self.database.missing_pools(self.backfill_id):
+            task_id, pool = missing[0]
+            raise CannotRun(
+                f"task {task_id} of {self.dag_id} asks for the pool {pool!r}, which does not exist;"
+                f" create it: bin/sandbox airflow pools set {shlex.quote(pool)} 1 ''"
+            )
         return runs
 
     def watch(self):
-        """Print the progress line whenever it changes; return the runs when all have finished."""
-        line, workers = None, set()
-        with progress_bar(self.database.runs(self.backfill_id)) as bar:
-            print_lines = bar.disable
+        """Print the progress line whenever it changes; return whether all succeeded or was skipped.
+
+        Returns when all runs have finished, or nothing that is left can ever run.
+        """
+        workers = set()
+        with Progress(self.runs()) as progress:
+            stall = Stall(self.dag_id, self.database, self.servers, self.log_of, progress.say)
             for look in itertools.count():
                 self.check()
                 if look % 10 == 0:
                     self.check_workers(workers)
-                runs = self.database.runs(self.backfill_id)
-                changed = line != (line := progress_line(runs))
-                if print_lines and changed:
-                    print(line)
-                if changed or look % 10 == 0:
-                    advance(bar, runs)
-                if all(map(finished, runs)):
+                runs = self.runs()
+                deadlock = stall.look(runs)
+                if progress.update(progress_line(runs, deadlock), runs):
+                    self.prepare_for(runs, progress)
+                if deadlock or all(map(finished, runs)):
                     break
                 time.sleep(TICK)
-        if not print_lines:
-            print(line)
-        return runs
+        self.show_failures(runs)
+        if deadlock:
+            print(f"\nbackfill: {stall.deadlock()}")
+        return not deadlock and all(map(succeeded, runs))
+
+    def runs(self):
+        """Return the runs of the backfill that are to be run, as a list of metadata_db.Run."""
+        return [run for run in self.database.runs(self.backfill_id) if not run.obstacle]
+
+    def prepare_for(self, runs, progress):
+        """Start what the runs need and what is not there yet. Nothing, where others start it."""
 
     def check_workers(self, seen):
         """Raise CannotRun if a process of the executor has died since the last look.
@@ -113,31 +162,37 @@ class Backfill:
     def show_failures(self, runs):
         """Print, for each failed task, the end of its log and where the whole of it is."""
         for run in runs:
-            for task_id, (state, try_number) in run.tasks.items():
-                if state == "failed":
-                    log = self.logs.joinpath(
-                        f"dag_id={self.dag_id}",
-                        f"run_id={run.run_id}",
-                        f"task_id={task_id}",
-                        f"attempt={try_number}.log",
-                    )
-                    print(f"\nbackfill: task {task_id} of {run.logical_date} failed;", end=" ")
+            for key, ti in run.tasks.items():
+                if ti.state == "failed":
+                    log = self.log_of(run, key, ti)
+                    print(f"\nbackfill: task {name_of(key)} of {run.logical_date} failed;", end=" ")
                     print(f"{shown(log)} ends:")
                     print(tail(log) if log.exists() else "")
                     if not log.exists() or not log.stat().st_size:  # it did not even start
                         scheduler = self.logs / "scheduler.log"
                         print(f"it wrote nothing; {shown(scheduler)} ends:\n{tail(scheduler)}")
 
+    def log_of(self, run, key, ti):
+        """Return the log file of a task instance's present try, as in log_filename_template."""
+        task_id, map_index = key
+        folder = self.logs / f"dag_id={self.dag_id}" / f"run_id={run.run_id}" / f"task_id={task_id}"
+        if map_index >= 0:
+            folder /= f"map_index={map_index}"
+        return folder / f"attempt={ti.try_number}.log"
+
 
 class OwnServers(Backfill):
     """A backfill with a scheduler and an api-server of its own, which end with it."""
 
-    def __init__(self, dag_id, start, end, home):
-        super().__init__(dag_id, start, end, home)
-        self.record = home / "backfill.processes"
+    def __init__(self, *what):
+        super().__init__(*what)
+        self.record = self.home / "backfill.processes"
 
     def run(self):
-        """Run it; return whether every task succeeded. Raises CannotRun or ServerEnded."""
+        """Run it; return whether every task succeeded or was skipped.
+
+        Raises CannotRun or ServerEnded.
+        """
         with ProcessTree(self.record) as tree:
             self.servers = Servers(tree, self.logs)
             self.check = self.servers.check
@@ -152,7 +207,7 @@ class OwnServers(Backfill):
                 # A paused DAG's backfill stays queued. Not before now: the first task would
                 # find an API that is still loading, and give up on it after five seconds.
                 self.database.pause_dag(self.dag_id, False)
-                runs = self.watch()
+                all_succeeded = self.watch()
                 # An executor that is asked to stop waits for its tasks, the last of which closes
                 # its log after its last report. Not for ever: one stop in some fourteen was seen
                 # to hang, and by now nothing but the end of a log can be lost.
@@ -163,8 +218,7 @@ class OwnServers(Backfill):
                 tree.end()
                 self.close_backfills()
                 self.database.pause_dag(self.dag_id, self.was_paused)
-        self.show_failures(runs)
-        return all(run.state == "success" for run in runs)
+        return all_succeeded
 
     def repair(self, tree):
         """Close what an earlier run left open when it was killed."""
@@ -201,26 +255,47 @@ class OwnServers(Backfill):
 
     def try_to_create(self, last_try):
         """Create it; return False if the database was locked and this is not the last try."""
-        dates = ["--from-date", str(self.start), "--to-date", str(self.end)]
-        command = ["airflow", "backfill", "create", "--dag-id", self.dag_id, *dates, *RUN_AGAIN]
-        process, log = self.servers.run("backfill-create", command)
+        process, log = self.servers.run("backfill-create", self.create_command())
         wait(lambda: process.poll() is not None, "airflow backfill create to end", self.check)
         if process.returncode == 0 and self.database.open_backfills(self.dag_id):
             return True
-        if LOCKED in log.read_text(errors="replace") and not last_try:
+        text = log.read_text(errors="replace")
+        if LOCKED in text and not last_try:
             return False
+        if refusal := REFUSAL.search(text.rstrip().rpartition("\n")[2]):
+            raise CannotRun(
+                f"Airflow creates no backfill: {refusal[1]} (see schedule= in its file)"
+            )
         raise CannotRun(f"airflow backfill create failed; the end of {shown(log)}:\n{tail(log)}")
+
+    def create_command(self, *more):
+        """Return the command that creates the backfill."""
+        dates = ["--from-date", str(self.start), "--to-date", str(self.end)]
+        command = ["airflow", "backfill", "create", "--dag-id", self.dag_id, *dates]
+        return [*command, *self.options.words(), *more]
 
     def start_scheduler(self, port):
         """Start the scheduler, whose executor runs the tasks."""
+        self.address = f"http://{HOST}:{port}/execution/"
         self.servers.start(
             "scheduler",
             # Its log server would listen to the whole network.
             ["airflow", "scheduler", "--skip-serve-logs"],
-            AIRFLOW__CORE__EXECUTION_API_SERVER_URL=f"http://{HOST}:{port}/execution/",
+            AIRFLOW__CORE__EXECUTION_API_SERVER_URL=self.address,
             # No DAG runs but the backfill's: else it adds today's own, which is then in the way.
             AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE="False",
         )
+
+    def prepare_for(self, runs, progress):
+        """Start a triggerer as soon as a task is deferred; most DAGs have no such task."""
+        deferred = any(ti.state == "deferred" for run in runs for ti in run.tasks.values())
+        if deferred and "triggerer" not in self.servers:
+            progress.say()
+            self.servers.start(
+                "triggerer",
+                ["airflow", "triggerer", "--skip-serve-logs"],
+                AIRFLOW__CORE__EXECUTION_API_SERVER_URL=self.address,
+            )
 
     def wait_for_api_server(self, port):
         """Wait until the execution API answers; its first answer takes it some seconds."""
@@ -240,21 +315,22 @@ class BesideUI(Backfill):
     ui: the RunningUI.
     """
 
-    def __init__(self, dag_id, start, end, home, ui):
-        super().__init__(dag_id, start, end, home)
+    def __init__(self, *what, ui):
+        super().__init__(*what)
         self.ui, self.record = ui, ui.record
 
     def run(self):
-        """Run it; return whether every task succeeded. Raises CannotRun."""
-        with ProcessTree(self.home / "backfill.processes"):  # one backfill at a time
+        """Run it; return whether every task succeeded or was skipped. Raises CannotRun."""
+        with ProcessTree(self.home / "backfill.processes") as tree:  # one backfill at a time
+            self.servers = Servers(tree, self.logs)  # for questions
             print("   the servers of the web pages run it, as soon as they are ready")
             wait_for_answer(self.ui.is_ready, "the web pages to be ready", self.check)
             try:
                 self.end_finished()
                 try:
-                    self.ui.create_backfill(self.dag_id, self.start, self.end)
+                    self.ui.create_backfill(self.dag_id, self.start, self.end, self.options)
                     self.show_page(self.check_created())
-                    runs = self.watch()
+                    all_succeeded = self.watch()
                 finally:
                     self.close()
             except Refused as error:
@@ -264,8 +340,7 @@ class BesideUI(Backfill):
                 with contextlib.suppress(TimeoutError):
                     wait(lambda: False, "the web pages to end", self.check, 5)
                 raise
-        self.show_failures(runs)
-        return all(run.state == "success" for run in runs)
+        return all_succeeded
 
     def check(self):
         """Raise CannotRun if the servers have ended."""

@@ -12,10 +12,13 @@ import sqlite3
 from collections import namedtuple
 from datetime import datetime, timezone
 
-# One DAG run of a backfill. state: Airflow's DagRunState, or None if no run could be created, in
-# which case obstacle says why. tasks: {task_id: (state, try number)}, with Airflow's
-# TaskInstanceState or None, which is a task instance that the scheduler has not looked at yet.
+# One DAG run of a backfill. logical_date: text, with the time if that is not midnight. state:
+# Airflow's DagRunState, or None if no run could be created, in which case obstacle says why.
+# tasks: {(task_id, map_index): TI}, where map_index is -1 for a task that is not mapped.
 Run = namedtuple("Run", "run_id logical_date state obstacle tasks")
+# A task instance. state: Airflow's TaskInstanceState, or None while the scheduler has not looked at
+# it. try_number: the try that it is at, of max_tries; 0 before the first.
+TI = namedtuple("TI", "state try_number max_tries")
 
 # The DAG run of a day. tasks: a list of Task in the order they started, those that did not start
 # last; start and end are datetimes in UTC, or None for what has not happened (yet).
@@ -23,6 +26,10 @@ DayRun = namedtuple("DayRun", "run_id state tasks")
 Task = namedtuple("Task", "task_id state start end")
 
 UNFINISHED = "('queued', 'running')"
+TASK_INSTANCES = (  # of the backfill ?
+    "FROM task_instance ti JOIN dag_run r ON r.dag_id = ti.dag_id AND r.run_id = ti.run_id"
+    " JOIN backfill_dag_run b ON b.dag_run_id = r.id WHERE b.backfill_id = ?"
+)
 
 
 class MetadataDB:
@@ -131,14 +138,13 @@ class MetadataDB:
         Airflow 2 counts it nowhere.
         """
         tasks = {}
-        for run_id, task_id, state, try_number in self._db.execute(
-            "SELECT ti.run_id, ti.task_id, ti.state, ti.try_number FROM task_instance ti"
-            " JOIN dag_run r ON r.dag_id = ti.dag_id AND r.run_id = ti.run_id"
-            " JOIN backfill_dag_run b ON b.dag_run_id = r.id"
-            " WHERE b.backfill_id = ? AND ti.state IS NOT 'removed'",
+        for run_id, task_id, map_index, state, try_number, retries in self._db.execute(
+            "SELECT ti.run_id, ti.task_id, ti.map_index, ti.state, ti.try_number, ti.max_tries"
+            f" {TASK_INSTANCES} AND ti.state IS NOT 'removed' ORDER BY ti.id",
             [backfill_id],
         ):
-            tasks.setdefault(run_id, {})[task_id] = (state, try_number)
+            ti = TI(state, try_number, retries + 1)
+            tasks.setdefault(run_id, {})[task_id, map_index] = ti
         rows = self._db.execute(
             "SELECT r.run_id, b.logical_date, r.state, b.exception_reason"
             " FROM backfill_dag_run b LEFT JOIN dag_run r ON r.id = b.dag_run_id"
@@ -146,9 +152,30 @@ class MetadataDB:
             [backfill_id],
         )
         return [
-            Run(run_id, logical_date[:10], state, obstacle, tasks.get(run_id, {}))
+            Run(run_id, _day(logical_date), state, obstacle, tasks.get(run_id, {}))
             for run_id, logical_date, state, obstacle in rows
         ]
+
+    def missing_pools(self, backfill_id):
+        """Return [(task_id, pool)] of a backfill's tasks whose pool does not exist."""
+        return list(
+            self._db.execute(
+                f"SELECT DISTINCT ti.task_id, ti.pool {TASK_INSTANCES}"
+                " AND ti.pool NOT IN (SELECT pool FROM slot_pool) ORDER BY ti.task_id",
+                [backfill_id],
+            )
+        )
+
+    def something_runs(self):
+        """Return whether a task instance of any DAG is queued or running."""
+        query = "SELECT 1 FROM task_instance WHERE state IN ('queued', 'running', 'restarting')"
+        return self._db.execute(query).fetchone() is not None
+
+    def last_heartbeat(self):
+        """Return when the scheduler last said that it is alive, a datetime in UTC, or None."""
+        query = "SELECT max(latest_heartbeat) FROM job WHERE job_type = 'SchedulerJob'"
+        (time,) = self._db.execute(query).fetchone()
+        return _utc(time)
 
     def run_of_day(self, dag_id, day):
         """Return the DayRun of a DAG for a logical date (YYYY-MM-DD), the newest one, or None."""
@@ -181,6 +208,11 @@ class MetadataDB:
 def _text(time):
     """Return a datetime in UTC as the database holds it; the texts sort like the times."""
     return time.strftime("%Y-%m-%d %H:%M:%S.%f")
+
+
+def _day(text):
+    """Return a logical date as the database holds it, without a time of day that says nothing."""
+    return text[:10] if text[11:19] == "00:00:00" else text[:16].replace(" ", "T")
 
 
 def _utc(text):

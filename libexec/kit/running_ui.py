@@ -84,11 +84,8 @@ class RunningUI:
         page = f"{url(self.port)}dags/{dag_id}"
         return f"{page}/runs/{runs[0].run_id}" if len(runs) == 1 else page
 
-    def create_backfill(self, dag_id, start, end):
-        """Create a backfill that runs again what has run before.
-
-        start, end: dates, inclusive.
-        """
+    def create_backfill(self, dag_id, start, end, options):
+        """Create a backfill. start, end: dates, inclusive. options: a backfill's Options."""
         with self.others_held_still():
             self.call(
                 "POST",
@@ -96,7 +93,7 @@ class RunningUI:
                 dag_id=dag_id,
                 from_date=f"{start}T00:00:00Z",
                 to_date=f"{end}T00:00:00Z",
-                reprocess_behavior="completed",
+                **options.body(),
             )
 
     def end_backfill(self, backfill_id, dag_id, unfinished):
@@ -120,7 +117,11 @@ class RunningUI:
             if status < 300 or status == but:
                 return json.loads(answer)
             if status < 500 or time.monotonic() > deadline:
-                raise Refused(f"{method} {path} was answered with {status} {answer}")
+                try:
+                    answer = json.loads(answer)["detail"]
+                except (ValueError, KeyError, TypeError):
+                    answer = f"{method} {path} was answered with {status} {answer}"
+                raise Refused(f"Airflow refused it: {answer}")
             time.sleep(TICK)
 
     def request(self, method, path, body=None):

@@ -37,25 +37,29 @@ class Servers:
         self.tree, self.logs = tree, logs
         self._running = {}  # {name: (Popen, log file)}
 
-    def run(self, name, command, stdin=None, **environment):
+    def run(self, name, command, stdin=None, quiet=False, **environment):
         """Start a command that ends by itself, and announce it; return (Popen, path of its log).
 
         name: of the log file. command: a list of words. environment: variables on top of ours.
-        stdin: what subprocess.Popen takes for it.
+        stdin: what subprocess.Popen takes for it. quiet: don't announce it.
         """
         log = self.logs / (name + ".log")
-        print(f"   $ {' '.join(map(shlex.quote, command))}   (log: {shown(log)})")
+        if not quiet:
+            print(f"   $ {' '.join(map(shlex.quote, command))}   (log: {shown(log)})")
         log.parent.mkdir(parents=True, exist_ok=True)
         options = {} if stdin is None else {"stdin": stdin}
         with log.open("wb") as output:
             process = self.tree.start(command, output, **options, **environment)
-        if os.environ.get("V"):
+        if os.environ.get("V") and not quiet:
             self.tree.start(["tail", "-n", "+1", "-f", str(log)])
         return process, log
 
     def start(self, name, command, **environment):
         """Start a server: as run(), but from now on check() sees to it that it lives."""
         self._running[name] = self.run(name, command, **environment)
+
+    def __contains__(self, name):
+        return name in self._running
 
     def process(self, name):
         """Return the Popen of a server."""

@@ -7,10 +7,10 @@ import time
 DAY = "2024-06-01"
 
 
-def start(checkout, stderr=subprocess.STDOUT):
+def start(checkout, *arguments, stderr=subprocess.STDOUT):
     """Start `make backfill` and return it."""
     return subprocess.Popen(
-        ["make", "backfill", f"DATE={DAY}"],
+        ["make", "backfill", f"DATE={DAY}", *arguments],
         cwd=checkout.path,
         stdout=subprocess.PIPE,
         stderr=stderr,
@@ -21,7 +21,7 @@ def start(checkout, stderr=subprocess.STDOUT):
 
 def start_until(checkout, sign, stderr=subprocess.STDOUT):
     """Start `make backfill` and return it when it has printed a line that the pattern matches."""
-    process = start(checkout, stderr)
+    process = start(checkout, stderr=stderr)
     for line in process.stdout:
         if re.search(sign, line):
             return process

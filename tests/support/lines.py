@@ -38,7 +38,7 @@ def results_of(checkout, day=None):
 
 
 def verbs(edition):
-    """Return Airflow's commands of an edition's table, {variable: command}."""
+    """Return Airflow's commands of an edition's table for dag_test, {variable: command}."""
     text = (PROJECT / "editions" / edition / "edition.mk").read_text()
     found = re.findall(r"^([A-Z_]+) *:= *(?:libexec/supervise )?(airflow.*)$", text, re.MULTILINE)
-    return dict(found)
+    return {name: command.replace('"$$DAG"', "dag_test") for name, command in found}

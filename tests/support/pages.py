@@ -28,10 +28,10 @@ def free_port():
 class Served:
     """`make ui` in a checkout, at a free port, from its start until it prints a certain line."""
 
-    def __init__(self, checkout, until):
+    def __init__(self, checkout, until, *arguments):
         self.checkout, self.port = checkout, free_port()
         self.make = subprocess.Popen(
-            ["make", "ui", f"PORT={self.port}"],
+            ["make", "ui", f"PORT={self.port}", *arguments],
             cwd=checkout.path,
             env={**os.environ, "EDITION": checkout.edition},
             stdout=subprocess.PIPE,

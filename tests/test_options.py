@@ -1,0 +1,125 @@
+"""make's DAG and OPTIONS: any DAG, with Airflow's own options of a backfill."""
+
+import re
+
+import pytest
+from support.lines import progress
+from support.pages import READY, Served
+
+DAGS = """
+from datetime import datetime
+from airflow.sdk import DAG
+from airflow.providers.standard.operators.bash import BashOperator
+
+with DAG("mine", schedule="@daily", start_date=datetime(2019, 1, 1), catchup=False):
+    BashOperator(task_id="say", bash_command="echo {{ dag_run.conf.get('word') }}; sleep 1")
+"""
+DAYS = ["DAG=mine", "START=2024-01-01", "END=2024-01-03"]
+
+pytestmark = [pytest.mark.xdist_group(__name__), pytest.mark.slow]  # they share a checkout
+
+
+@pytest.fixture(scope="module")
+def checkout(new_checkout):
+    checkout = new_checkout()
+    (checkout.path / "dags/mine.py").write_text(DAGS)
+    (checkout.path / "dags/broken.py").write_text("import airflow, no_such_dag\n")
+    outcome = checkout.make("list-dags")
+    assert outcome.returncode == 0, outcome.stdout + outcome.stderr
+    return checkout
+
+
+def backfill(checkout, *arguments):
+    """Run make backfill; return its subprocess.CompletedProcess, all output in stdout."""
+    outcome = checkout.make("backfill", *DAYS, *arguments)
+    outcome.stdout += outcome.stderr
+    return outcome
+
+
+def started(checkout):
+    """Return the days of the DAG runs of mine in the order in which their tasks started."""
+    logs = checkout.home.glob("logs/dag_id=mine/run_id=backfill_*/task_id=say/attempt=*.log")
+    newest = sorted(logs, key=lambda log: log.stat().st_mtime)[-3:]
+    return [re.search(r"backfill__(\S{10})", str(log))[1] for log in newest]
+
+
+@pytest.mark.parametrize("target", ["list-tasks", "backfill", "ui"])
+def test_an_unknown_dag_is_refused_with_those_there_are_and_files_that_failed(checkout, target):
+    outcome = checkout.make(target, "DAG=nope")
+    assert outcome.returncode == 2
+    unread, unknown = outcome.stderr.splitlines()[:2]
+    assert re.fullmatch(r"check-dag: dags/broken.py:1: ModuleNotFoundError: .*", unread)
+    assert unknown == "check-dag: there is no DAG nope; these are: dag_test mine"
+
+
+def test_any_dag_is_listed_and_run_and_shows_no_results_of_dag_test(checkout):
+    assert "\nsay\n" in checkout.make("list-tasks", "DAG=mine").stdout
+    outcome = checkout.make("all", "DAG=mine", "DATE=2024-01-05")
+    assert outcome.returncode == 0, outcome.stdout + outcome.stderr
+    assert progress(outcome.stdout)[-1]["succeeded"] == 1
+    assert "results" not in outcome.stdout.partition("Run a backfill of mine")[2]
+
+
+def test_a_dry_run_lists_the_days_and_runs_nothing(checkout):
+    before = started(checkout)
+    outcome = backfill(checkout, "OPTIONS=--dry-run")
+    assert outcome.returncode == 0, outcome.stdout
+    assert re.search("2024-01-01.*2024-01-02.*2024-01-03", outcome.stdout, re.DOTALL)
+    assert "backfill progress" not in outcome.stdout
+    assert started(checkout) == before
+
+
+def test_backwards_one_at_a_time_and_with_a_configuration(checkout):
+    options = """--run-backwards --max-active-runs 1 --dag-run-conf '{"word": "hello you"}'"""
+    outcome = backfill(checkout, f"OPTIONS={options}")
+    assert outcome.returncode == 0, outcome.stdout
+    assert started(checkout) == ["2024-01-03", "2024-01-02", "2024-01-01"]
+    log = next(checkout.home.glob("logs/dag_id=mine/run_id=*2024-01-01*/*/attempt=*.log"))
+    assert "hello you" in log.read_text()
+
+
+def test_days_that_are_not_to_run_again_do_not_and_if_none_is_left_it_fails(checkout):
+    backfill(checkout, "END=2024-01-02")
+    outcome = backfill(checkout, "OPTIONS=--reprocess-behavior none", "END=2024-01-06")
+    assert outcome.returncode == 0, outcome.stdout
+    assert re.search(r"not run again: 2024-01-01 \(.*\), 2024-01-02 \(", outcome.stdout)
+    nothing = backfill(checkout, "OPTIONS=--reprocess-behavior none", "END=2024-01-02")
+    assert nothing.returncode == 2
+    assert "backfill: nothing of mine is to be run for these days" in nothing.stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ("--max-active-runs 0", "less than 1"),
+        ("--max-active-runs many", "invalid int"),
+        ("--dag-run-conf {", "invalid"),
+        ("--dag-run-conf [1]", "not a JSON object"),
+        ("--reprocess-behavior all", "invalid choice"),
+        ("--no-such-option", "unrecognized"),
+        ("'", "No closing quotation"),
+        ("; touch hacked", "unrecognized"),
+    ],
+)
+def test_wrong_options_are_refused_in_one_line(checkout, options, reason):
+    outcome = backfill(checkout, f"OPTIONS={options}")
+    assert outcome.returncode == 2
+    assert reason in outcome.stdout
+    assert "Traceback" not in outcome.stdout
+    assert not (checkout.path / "hacked").exists()
+
+
+def test_beside_the_web_pages_the_same(checkout):
+    served = Served(checkout, READY, "DAG=mine")
+    try:
+        assert f"mine is at http://127.0.0.1:{served.port}/dags/mine" in served.output
+        options = "--run-backwards --max-active-runs 1"
+        outcome = backfill(checkout, f"OPTIONS={options}")
+        assert outcome.returncode == 0, outcome.stdout
+        assert "the servers of the web pages run it" in outcome.stdout
+        assert started(checkout) == ["2024-01-03", "2024-01-02", "2024-01-01"]
+        nothing = backfill(checkout, "OPTIONS=--reprocess-behavior none")
+        assert nothing.returncode == 2
+        assert "nothing of mine is to be run" in nothing.stdout
+    finally:
+        served.stop()
