@@ -113,9 +113,9 @@ class Backfill:
         return runs
 
     def watch(self):
-        """Print the progress line whenever it changes; return whether all succeeded or was skipped.
+        """Print the progress line whenever it changes, until all runs have finished or are stuck.
 
-        Returns when all runs have finished, or nothing that is left can ever run.
+        Returns the runs, and in words why nothing that is left can ever run, or None.
         """
         workers = set()
         with Progress(self.runs()) as progress:
@@ -131,9 +131,16 @@ class Backfill:
                 if deadlock or all(map(finished, runs)):
                     break
                 time.sleep(TICK)
+        return runs, stall.deadlock() if deadlock else None
+
+    def conclude(self, runs, deadlock):
+        """Show what failed, and what watch() says of a deadlock; return whether all went well.
+
+        Not before the scheduler has ended: a task closes its log after its last report.
+        """
         self.show_failures(runs)
         if deadlock:
-            print(f"\nbackfill: {stall.deadlock()}")
+            print(f"\nbackfill: {deadlock}")
         return not deadlock and all(map(succeeded, runs))
 
     def runs(self):
@@ -207,7 +214,7 @@ class OwnServers(Backfill):
                 # A paused DAG's backfill stays queued. Not before now: the first task would
                 # find an API that is still loading, and give up on it after five seconds.
                 self.database.pause_dag(self.dag_id, False)
-                all_succeeded = self.watch()
+                outcome = self.watch()
                 # An executor that is asked to stop waits for its tasks, the last of which closes
                 # its log after its last report. Not for ever: one stop in some fourteen was seen
                 # to hang, and by now nothing but the end of a log can be lost.
@@ -218,7 +225,7 @@ class OwnServers(Backfill):
                 tree.end()
                 self.close_backfills()
                 self.database.pause_dag(self.dag_id, self.was_paused)
-        return all_succeeded
+        return self.conclude(*outcome)
 
     def repair(self, tree):
         """Close what an earlier run left open when it was killed."""
@@ -330,7 +337,7 @@ class BesideUI(Backfill):
                 try:
                     self.ui.create_backfill(self.dag_id, self.start, self.end, self.options)
                     self.show_page(self.check_created())
-                    all_succeeded = self.watch()
+                    outcome = self.watch()
                 finally:
                     self.close()
             except Refused as error:
@@ -340,7 +347,7 @@ class BesideUI(Backfill):
                 with contextlib.suppress(TimeoutError):
                     wait(lambda: False, "the web pages to end", self.check, 5)
                 raise
-        return all_succeeded
+        return self.conclude(*outcome)
 
     def check(self):
         """Raise CannotRun if the servers have ended."""

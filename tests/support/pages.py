@@ -13,16 +13,9 @@ import time
 import psutil
 import pytest
 from kit.process_tree import members
-
-HOST = "127.0.0.1"
+from kit.servers import HOST, free_port
 
 READY = r"log in as admin"
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return probe.getsockname()[1]
 
 
 class Served:
