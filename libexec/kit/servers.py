@@ -10,6 +10,7 @@ import os
 import shlex
 import signal
 import socket
+import subprocess
 import time
 
 import psutil
@@ -37,7 +38,7 @@ class Servers:
         self.tree, self.logs = tree, logs
         self._running = {}  # {name: (Popen, log file)}
 
-    def run(self, name, command, stdin=None, quiet=False, **environment):
+    def run(self, name, command, stdin=subprocess.DEVNULL, quiet=False, **environment):
         """Start a command that ends by itself, and announce it; return (Popen, path of its log).
 
         name: of the log file. command: a list of words. environment: variables on top of ours.
@@ -47,9 +48,8 @@ class Servers:
         if not quiet:
             print(f"   $ {' '.join(map(shlex.quote, command))}   (log: {shown(log)})")
         log.parent.mkdir(parents=True, exist_ok=True)
-        options = {} if stdin is None else {"stdin": stdin}
         with log.open("wb") as output:
-            process = self.tree.start(command, output, **options, **environment)
+            process = self.tree.start(command, output, stdin, **environment)
         if os.environ.get("V") and not quiet:
             self.tree.start(["tail", "-n", "+1", "-f", str(log)])
         return process, log
