@@ -20,17 +20,21 @@ all: ready env config initdb list-dags list-tasks backfill results
 	@echo "   next: make report, or make ui; for everything else: make help"
 
 ## env : the environment: a Python from conda or in a venv, and the locked packages
-env: begin $(STATE)/env.done
-	@echo "   environment: $(STATE)/env"
-$(STATE)/env.done:
-	@libexec/refuse-beside-ui $(STATE)
-	@libexec/step "Make the environment" libexec/make-env $(STATE)/env $(LOCK)
+env: begin $(READY)
+	@echo "   environment: $(BASE)/env"
+$(BASE)/env.done:
+	@libexec/refuse-beside-ui $(BASE) $(BASE)-*
+	@libexec/step "Make the environment" libexec/make-env $(BASE)/env $(LOCK)
+	@rm -f $(BASE)-*/more.done
 	@{ cat $(@:done=now) && pwd -P && echo "ENV_MANAGER=$$ENV_MANAGER CONDA=$$CONDA PYTHON=$$PYTHON"; } > $@
+$(STATE)/more.done: | $(BASE)/env.done
+	@libexec/step "Add the packages for Postgres and Celery" libexec/add-packages $(BASE)/env $(MORE_LOCK)
+	@cp $(@:done=now) $@
 
 ## config : airflow.cfg as Airflow makes it, with our dags_folder and a few more settings
 config: begin $(STATE)/config.done
 	@echo "   configuration: $(STATE)/airflow/airflow.cfg"
-$(STATE)/config.done: | $(STATE)/env.done
+$(STATE)/config.done: | $(READY)
 	@libexec/refuse-beside-ui $(STATE)
 	@libexec/step "Let Airflow make its airflow.cfg" bin/sandbox $(MAKE_CONFIG)
 	@libexec/step "Set dags_folder in it, and more" bin/sandbox libexec/set-config \
@@ -40,9 +44,10 @@ $(STATE)/config.done: | $(STATE)/env.done
 
 ## initdb : the metadata database, where Airflow keeps what it knows
 initdb: begin $(STATE)/initdb.done
-	@echo "   metadata database: $(STATE)/airflow/airflow.db"
+	@echo "   metadata database: $(if $(DB_URL),that of DB_URL,$(STATE)/airflow/$(if $(filter postgres,$(DB)),postgres,airflow.db))"
 $(STATE)/initdb.done: | $(STATE)/config.done
 	@libexec/refuse-beside-ui $(STATE)
+	$(if $(filter postgres,$(DB)),@libexec/step "Prepare Postgres" bin/sandbox libexec/prepare-postgres)
 	@libexec/step "Set up the metadata database" bin/sandbox $(INITDB)
 	@cp $(@:done=now) $@
 
@@ -68,20 +73,20 @@ backfill: begin $(STATE)/dags.done
 	$(if $(CLEAR),@libexec/step "Clear earlier runs of these days" \
 	    bin/sandbox $(CLEAR) -s "$$START" -e "$$END")
 	@libexec/step "Run a backfill of $$DAG" bin/sandbox $(BACKFILL) -s "$$START" -e "$$END" \
-	    $(if $(OPTIONS),--options "$$OPTIONS")
-	@[ "$$DAG" != dag_test ] || echo "   results: results/$$EDITION, a folder for each day"
+	    $(if $(MAX_ACTIVE_RUNS),--max-active-runs "$$MAX_ACTIVE_RUNS") $(CELERY) $(if $(OPTIONS),--options "$$OPTIONS")
+	@[ "$$DAG" != dag_test ] || echo "   results: $(RESULTS)/$$EDITION, a folder for each day"
 
 ## results : the results as a table, and where the picture is
-results: begin $(STATE)/env.done $(RESULTS)
+results: begin $(READY) $(NO_RESULTS)
 	$(if $(filter dag_test,$(DAG)),@libexec/step "Show the results" bin/sandbox python \
-	    pipeline/print_results.py $(SINCE) "results/$$EDITION/$$END",\
+	    pipeline/print_results.py $(SINCE) "$(RESULTS)/$$EDITION/$$END",\
 	    @echo "   what the tasks of $$DAG print is in $(STATE)/airflow/logs/dag_id=$$DAG")
 
 ### After the tutorial
 
 ## report : everything about a run on one page, results/EDITION/DATE/report.html
-report: begin $(STATE)/env.done $(RESULTS)
-	@libexec/step "Write the report" bin/sandbox python pipeline/make_report.py "results/$$EDITION/$$END"
+report: begin $(READY) $(NO_RESULTS)
+	@libexec/step "Write the report" bin/sandbox python pipeline/make_report.py "$(RESULTS)/$$EDITION/$$END"
 
 ## ui : Airflow's web pages, for this machine only, until Ctrl-C or make stop
 ui: CHECK := ui
@@ -95,17 +100,24 @@ stop:
 	@if [ -e $(STATE)/airflow/ui.processes ]; then bin/sandbox libexec/ui --stop; \
 	else echo "   nothing is being served"; fi
 
+## worker : run tasks of another machine's make backfill EXECUTOR=celery, until Ctrl-C
+worker: CHECK := worker
+worker: begin $(STATE)/config.done
+	@rm -f .sandbox/last-make # give up the lock, as this goes on
+	@exec libexec/step "Work for another machine" bin/sandbox libexec/worker
+
 ### The proof
 
 ## verify : the proof, in two minutes: the line, the numbers, and a broken DAG
 verify: test-env
 	@$(call PYTEST,"Verify edition $(EDITION)",-v -n 2) $(VERIFY) || { \
 	    echo "verify: some tests failed, which are named above. To run the DAG alone and see why it" \
-	    "fails: make all EDITION=$(EDITION). What a message means: docs/troubleshooting.md" >&2; exit 1; }
+	    "fails: make all $(THIS). What a message means: docs/troubleshooting.md" >&2; exit 1; }
 
 ## test : all tests, faults included, for those who change the kit
 test: test-env
 	@$(MAKE) --no-print-directory tools $(FOR_TESTS)
+	@$(MAKE) --no-print-directory env EDITION=3 EXECUTOR=celery PYTHON=
 	@$(call PYTEST,"Test edition $(EDITION)",-n 4) $(TESTS)
 
 ## test-all : the same for every edition
@@ -134,7 +146,7 @@ doctor:
 	@bin/doctor
 
 ## lock : renew the locked versions of all packages
-lock: begin $(if $(wildcard $(STATE)/env/bin/python),,$(STATE)/env.done)
+lock: begin $(if $(wildcard $(BASE)/env/bin/python),,$(BASE)/env.done)
 	@libexec/step "Renew the lock" libexec/make-lock $(LOCKS) $(LOCK_OPTIONS)
 
 ## clean : remove the DAG runs, their results, and Airflow's state; keep the environment

@@ -22,9 +22,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 
+import psutil
 from kit.interruption import Interrupted, catch_signals
 from kit.process_tree import ProcessTree
 
@@ -144,28 +145,44 @@ def shell_loop(days):
     commands = json.loads(printed.splitlines()[-1])
     if len(commands) != TASKS:
         raise Failed(f"the DAG has {len(commands)} tasks")
-    tasks = "\n".join(f"  ({command.replace('{{ ds }}', '$day')})" for command in commands)
+    tasks = "\n".join(f"  ({command})" for command in commands)
+    tasks = tasks.replace("{{ ds }}", "$day")
+    tasks = tasks.replace("{{ dag_run.start_date }}", str(datetime.now(timezone.utc)))
     return f"set -e\nfor day in {' '.join(days)}; do\n{tasks}\ndone"
+
+
+def busy():
+    """Return how many seconds the processors of this machine have worked since it was booted."""
+    times = psutil.cpu_times()
+    return times.user + times.system
 
 
 def compare(rounds, ours, *others, tasks=None):
     """Time functions in turn; return a line of the table for ours beside each of the others.
 
     ours, others: pairs of a name and a function that returns seconds. tasks: how many tasks each
-    of them runs, for the line to tell how many that is a second.
+    of them runs, for the line to tell how many that is a second, and how many seconds a processor
+    of this machine was busy with each.
     """
     times = {name: [] for name, _ in (ours, *others)}
+    works = {name: [] for name in times}
     for number in range(rounds):
         for name, function in (ours, *others):
             say(f"round {number + 1} of {rounds}: {name} ...")
+            before = busy()
             times[name].append(function())
+            works[name].append(busy() - before)
             say(f"{times[name][-1]:.2f} s")
     lines = []
     for other, _ in others:
         a, b = (statistics.median(times[name]) for name in (ours[0], other))
         pairs = zip(times[ours[0]], times[other], strict=True)
         ratio = statistics.median(one / two for one, two in pairs)
-        rates = f"   {tasks / a:.2f} : {tasks / b:.2f} tasks a second" if tasks else ""
+        rates = ""
+        if tasks:
+            c, d = (statistics.median(works[name]) / tasks for name in (ours[0], other))
+            rates = f"   {tasks / a:.2f} : {tasks / b:.2f} tasks a second"
+            rates += f", {c:.2f} : {d:.2f} s of CPU a task"
         lines.append(f"{ours[0] + ' : ' + other:<58} {a:7.2f} s {b:7.2f} s   {ratio:5.2f}{rates}")
     return lines
 
@@ -206,6 +223,16 @@ def measure(rounds, days, folder):
         others.append(("on Airflow 2", lambda: seconds(older)))
     else:
         say("Airflow 2 is left out; it is measured, too, after: make env EDITION=2")
+    for name, variable in ("on Postgres", "DB=postgres"), ("with Celery", "EXECUTOR=celery"):
+        if subprocess.run(
+            ["make", "doctor", variable], capture_output=True, cwd=PROJECT
+        ).returncode:
+            say(f"A backfill {name} is left out; what it lacks: make doctor {variable}")
+            continue
+        say(f"make list-dags {variable}, to set it up ...")
+        seconds(["make", "list-dags", variable])
+        command = ["make", "backfill", variable, *span]
+        others.append((name, lambda command=command: seconds(command)))
     ours = (f"a backfill of {len(days)} days", lambda: seconds(["make", "backfill", *span]))
     return table + compare(rounds, ours, *others, tasks=TASKS * len(days))
 

@@ -20,9 +20,10 @@ PROJECT = shlex.quote(str(Path(__file__).resolve().parent.parent))
 PYTHON = shlex.quote(sys.executable)
 
 # Airflow fills in {{ ds }}, the logical date of the DAG run, when it runs the task. So every
-# DAG run has a folder of its own, and the runs of a backfill never meet in one file.
-RUN = "results/" + os.environ.get("EDITION", "3") + "/{{ ds }}"
-MADE = f"{RUN}/auto-mpg.data {RUN}/results.csv {RUN}/bias_variance.png {RUN}/report.html"
+# DAG run has a folder of its own, and the runs of a backfill never meet in one file. The tasks hand
+# files to each other: on several machines, in the folder that they share.
+RESULTS = Path(os.environ.get("SHARED", ""), "results", os.environ.get("EDITION", "3"))
+RUN = shlex.quote(str(RESULTS)) + "/{{ ds }}"
 
 with DAG(
     dag_id="dag_test",
@@ -34,9 +35,9 @@ with DAG(
 ) as dag:
     get_data = BashOperator(
         task_id="get_data",
-        # Results of an earlier run must not pass for this one's. What else is there is not ours.
-        bash_command=f"cd {PROJECT} && rm -f {MADE}"
-        f" && {PYTHON} pipeline/get_data.py {RUN}/auto-mpg.data",
+        # Results of an earlier DAG run must not pass for this one's.
+        bash_command=f"cd {PROJECT} && {PYTHON} pipeline/get_data.py"
+        f" --since '{{{{ dag_run.start_date }}}}' {RUN}/auto-mpg.data",
     )
     run_regression = BashOperator(
         task_id="run_regression",

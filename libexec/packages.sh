@@ -15,6 +15,8 @@ elif has apt-get; then
     manager=apt installer="${sudo}apt install"
 elif has brew; then
     manager=brew installer='brew install'
+elif has conda; then # for what is no part of the environment
+    manager=conda installer='conda install -c conda-forge'
 fi
 machine=$(uname -sm 2>/dev/null) || machine=unknown # such as "Linux x86_64"
 
@@ -41,6 +43,12 @@ package() {
     apt:chromium) if grep -q '^ID=ubuntu' /etc/os-release 2>/dev/null; then echo chromium-browser chromium-chromedriver; else echo chromium chromium-driver; fi ;;
     dnf:chromium) echo chromium chromedriver ;;
     brew:chromium) echo google-chrome chromedriver ;;
+    dnf:postgres) echo postgresql-server ;;
+    brew:postgres) echo postgresql@18 ;;
+    *:postgres) echo postgresql ;; # of Debian and of conda-forge
+    dnf:broker) echo valkey ;;
+    apt:broker) echo redis-server ;;
+    *:broker) echo valkey ;;
     *) echo "$1" ;;
     esac
 }

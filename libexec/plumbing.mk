@@ -14,6 +14,24 @@ START ?= $(DATE)
 END ?= $(DATE)
 #: options of Airflow for a backfill, such as --run-backwards: bin/backfill -h
 OPTIONS :=
+#: what runs the tasks: local, or celery (workers and a broker); docs/scaling.md
+EXECUTOR := $(if $(filter worker,$(MAKECMDGOALS)),celery,local)
+#: the metadata database: sqlite or postgres
+DB := $(if $(filter celery,$(EXECUTOR)),postgres,sqlite)
+#: a Postgres to use, instead of one of the checkout's own
+DB_URL ?=
+#: a Redis or Valkey to use, instead of one of the checkout's own
+BROKER_URL ?=
+#: how many Celery workers to start on this machine
+WORKERS := 2
+#: the address of this machine at which other machines may join make backfill
+LISTEN :=
+#: where make worker reports to
+API_URL ?=
+#: a folder that all machines share, for results and logs
+SHARED :=
+#: how many DAG runs of a backfill may run side by side; Airflow's default is 10
+MAX_ACTIVE_RUNS :=
 #: conda, venv, or auto: conda if there is one
 ENV_MANAGER ?= auto
 #: the conda, mamba or micromamba to use
@@ -46,7 +64,8 @@ endif
 .NOTPARALLEL:
 
 # A $ in a value would be make's to expand, and $(shell ...) would run: values are data.
-VARIABLES := EDITION DAG DATE START END OPTIONS ENV_MANAGER CONDA PYTHON DATA_URL PORT ROUNDS V
+VARIABLES := EDITION DAG DATE START END OPTIONS EXECUTOR DB DB_URL BROKER_URL WORKERS LISTEN API_URL SHARED \
+    MAX_ACTIVE_RUNS ENV_MANAGER CONDA PYTHON DATA_URL PORT ROUNDS V
 $(foreach name,$(VARIABLES),$(if $(filter command environment,$(firstword $(origin $(name)))),\
     $(if $(findstring $$,$(value $(name))),$(error $(name) has a dollar sign in it))))
 # make takes any name, so a misspelt one (date=, EDTION=) would do nothing, and say nothing.
@@ -57,20 +76,29 @@ $(if $(filter $(wildcard editions/*/edition.mk),editions/$(EDITION)/edition.mk),
     $(error EDITION=$(EDITION) is not an edition; these are: $(notdir $(wildcard editions/*))))
 include editions/$(EDITION)/edition.mk
 TODAY := $(shell date -u +%F)
-STATE := .sandbox/$(EDITION)
+# An installation of Airflow is a folder with its airflow.cfg and its metadata database. Another database
+# or executor is another installation, beside this one; the environment is the same.
+BASE := .sandbox/$(EDITION)
+STATE := $(BASE)$(if $(filter celery,$(EXECUTOR)),-celery,$(if $(filter postgres,$(DB)),-postgres))
+# How a command is told which of them, in a message.
+THIS := EDITION=$(EDITION)$(patsubst $(BASE)-%, $(if $(filter celery,$(EXECUTOR)),EXECUTOR,DB)=%,$(filter $(BASE)-%,$(STATE)))
 LOCK := editions/$(EDITION)/requirements.txt
 export $(VARIABLES) PYTHON_MIN PYTHON_MAX BAD_IN_PATH
 
 # How a step runs: libexec/step announces a command and times it, bin/sandbox runs one in the
 # edition's environment. A file NAME.done exists if, and only if, that step has succeeded with what
 # stands here as it is now. Dates of files say nothing: a copy may have an old one, or one to come.
-MADE_FROM := env: environment.yml $(LOCK) $(dir $(LOCK))build-constraints.txt libexec/make-env \
-    tools: tests/tools.txt config: editions/$(EDITION)/edition.mk libexec/set-config initdb: dags: $(DAGS)
+ENV_FROM := env: environment.yml $(LOCK) $(dir $(LOCK))build-constraints.txt libexec/make-env tools: tests/tools.txt
+MADE_FROM := $(if $(filter $(BASE),$(STATE)),,more: $(MORE_LOCK) $(BASE)/env.done) \
+    config: editions/$(EDITION)/edition.mk libexec/set-config initdb: $(STATE)/db-url dags: $(DAGS)
 
 CHECK :=
 SINCE :=
+# What Airflow needs before it can be configured: the environment, and the packages for this database.
+READY := $(if $(filter $(BASE),$(STATE)),$(BASE)/env.done,$(STATE)/more.done)
 # The results of dag_test for a day need a backfill if there are none.
-RESULTS := $(if $(filter dag_test,$(DAG)),$(if $(wildcard results/$(EDITION)/$(END)/results.csv),,backfill))
+RESULTS := $(if $(SHARED),$(SHARED)/)results
+NO_RESULTS := $(if $(filter dag_test,$(DAG)),$(if $(wildcard $(RESULTS)/$(EDITION)/$(END)/results.csv),,backfill))
 # Can the kit work in this checkout and on this machine?
 check-place:
 	@bash libexec/check-place
@@ -79,7 +107,8 @@ check-place:
 begin: check-place
 	@libexec/check-input $(CHECK)
 	@libexec/claim-checkout
-	@libexec/repair-state $(STATE) $(MADE_FROM)
+	@libexec/name-database $(STATE)
+	@libexec/repair-state $(BASE) $(STATE) $(ENV_FROM) $(MADE_FROM)
 
 # The check that `make all` starts with, so that it does not stop half-way.
 ready: check-place
@@ -87,19 +116,20 @@ ready: check-place
 
 # The tests run in the environment of edition 3, side by side in so many processes, where they don't
 # share a checkout. Each works in copies of this one, so yours stays as it is.
-PYTEST = EDITION=3 libexec/step $(1) bin/sandbox python -m pytest $(2) --dist=loadgroup --no-loadscope-reorder --edition $(EDITION)
+PYTEST = EDITION=3 EXECUTOR= DB= libexec/step $(1) bin/sandbox python -m pytest $(2) --dist=loadgroup \
+    --no-loadscope-reorder --edition $(EDITION)$(patsubst $(BASE)-%, --installation %,$(filter $(BASE)-%,$(STATE)))
 
 # A PYTHON that was given is meant for the edition that was given.
-FOR_TESTS = EDITION=3 $(if $(filter 3,$(EDITION)),,PYTHON=)
+FOR_TESTS = EDITION=3 EXECUTOR=local DB=sqlite $(if $(filter 3,$(EDITION)),,PYTHON=)
 test-env:
 	@$(MAKE) --no-print-directory env $(FOR_TESTS)
-	$(if $(filter 3,$(EDITION)),,@$(MAKE) --no-print-directory env)
+	$(if $(filter .sandbox/3,$(STATE)),,@$(MAKE) --no-print-directory env)
 
 # What only the tests need, beside the environment: linters, and the builder of a conda channel.
-tools: begin $(STATE)/tools.done
-$(STATE)/tools.done: | $(STATE)/env.done
-	@ENV_MANAGER=venv PYTHON=$(STATE)/env/bin/python \
-	    libexec/step "Make the environment of the test tools" libexec/make-env $(STATE)/tools tests/tools.txt
+tools: begin $(BASE)/tools.done
+$(BASE)/tools.done: | $(BASE)/env.done
+	@ENV_MANAGER=venv PYTHON=$(BASE)/env/bin/python \
+	    libexec/step "Make the environment of the test tools" libexec/make-env $(BASE)/tools tests/tools.txt
 	@cp $(@:done=now) $@
 
 ## help : this list
@@ -110,10 +140,11 @@ help:
 	    /^### / { printf "%s%s\n", gap, substr($$0, 5); gap = "\n" } \
 	    /^## /  { printf "  make %-15s %s\n", substr($$1, 4), $$2 } \
 	    /^#: /  { meaning = substr($$0, 4); getline; split($$0, word, " "); \
-	              setting = word[1] "=" ENVIRON[word[1]]; \
+	              value = ENVIRON[word[1]]; sub(/:\/\/[^\/]*@/, "://***@", value); \
+	              setting = word[1] "=" value; \
 	              if (length(setting) > 20) setting = setting sprintf("\n%22s", ""); \
 	              settings = settings sprintf("  %-20s %s\n", setting, meaning) } \
 	    END     { printf "\nVariables and their present values, as in: make backfill START=2026-01-01\n%s", settings }' Makefile libexec/plumbing.mk
 
 .PHONY: begin check-place ready tools test-env all env config initdb list-dags list-tasks backfill results report
-.PHONY: ui stop verify test test-all lint screenshots bench doctor lock clean distclean help
+.PHONY: ui stop worker verify test test-all lint screenshots bench doctor lock clean distclean help

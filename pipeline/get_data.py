@@ -1,17 +1,22 @@
 #!/usr/bin/env python3
 """Put the Auto MPG data set where DEST_FILE says: downloaded, or else from the copy in data/.
 
-usage: get_data.py [--timeout SECONDS] DEST_FILE
+usage: get_data.py [--timeout SECONDS] [--since TIME] DEST_FILE
 
 DATA_URL (environment) says where from: http[s]://HOST[:PORT]/PATH; the default is the UCI Machine
 Learning Repository. What arrives must have the published file's size and SHA-256, so it does not
 matter who sends it. If it has not, or nothing arrives within the timeout, one line says so and the
 embedded copy, which has the same SHA-256, is used instead.
 
+--since TIME: results beside DEST_FILE that are older, as of an earlier DAG run, are removed first.
+What this DAG run has made stays, so a second copy of the task does the tasks after it no harm. TIME
+is that of Python's datetime, with its offset: 2026-11-26 09:30:00.123456+00:00.
+
 Exit status: 0 DEST_FILE is the published file; 1 it could not be had or written; 2 usage.
 """
 
 import argparse
+import contextlib
 import hashlib
 import http.client
 import io
@@ -22,6 +27,7 @@ import tempfile
 import threading
 import urllib.error
 import urllib.request
+from datetime import datetime
 
 DEFAULT_URL = "https://archive.ics.uci.edu/ml/machine-learning-databases/auto-mpg/auto-mpg.data"
 SIZE = 30286
@@ -37,6 +43,10 @@ URL = re.compile(
 
 PROJECT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 EMBEDDED = os.path.join(PROJECT, "data", "auto-mpg.data")
+
+
+# What a run of dag_test leaves beside DEST_FILE.
+MADE = "results.csv", "bias_variance.png", "report.html"
 
 
 class Unusable(Exception):
@@ -200,15 +210,27 @@ def write(path, content):
         raise
 
 
+def remove_older(path, time):
+    """Remove what an earlier DAG run has left at path and beside it; time: since when it is not."""
+    for name in (os.path.basename(path), *MADE):
+        file = os.path.join(os.path.dirname(path), name)
+        with contextlib.suppress(FileNotFoundError):
+            if os.stat(file).st_mtime < time.timestamp():
+                os.remove(file)
+
+
 def main():
     parser = argparse.ArgumentParser(description="Get the Auto MPG data set, see DATA_URL.")
     parser.add_argument("dest", metavar="DEST_FILE")
     parser.add_argument("--timeout", metavar="SECONDS", type=float, default=DEADLINE)
+    parser.add_argument("--since", metavar="TIME", type=datetime.fromisoformat)
     arguments = parser.parse_args()
     if not 0 < arguments.timeout <= 3600:
         parser.error("--timeout must be more than 0 and at most 3600 seconds")
     url = os.environ.get("DATA_URL") or DEFAULT_URL
     try:
+        if arguments.since:
+            remove_older(arguments.dest, arguments.since)
         try:
             content, source = download(url, arguments.timeout), shown_url(url)
         except Unusable as error:

@@ -31,7 +31,8 @@ from print_results import Damaged, again, best_of, lesson, read_results
 
 try:
     import jinja2
-    from kit.metadata_db import MetadataDB
+    from kit.celery_workers import broker_version
+    from kit.metadata_db import open_database
     from kit.paths import write_whole
 except ImportError:
     print(
@@ -47,6 +48,7 @@ except ImportError:  # Python 3.7
 HERE = Path(__file__).resolve().parent
 DAG_ID = "dag_test"
 PACKAGES = ["apache-airflow", "formulaic", "matplotlib", "numpy", "pandas", "scikit-learn"]
+EXECUTOR = os.environ.get("EXECUTOR", "local")
 # How far a file's time may be from the clock's: FAT, the coarsest, counts in steps of two seconds.
 CLOCK_STEP = timedelta(seconds=2)
 
@@ -118,11 +120,10 @@ def find_run(home, folder):
 
     home: $AIRFLOW_HOME. Whether it was that run shows in the time of results.csv.
     """
-    database = home / "airflow.db"
-    if not database.exists():
-        raise Unknown("there is no metadata database (make clean removes it)")
     try:
-        run = MetadataDB(database).run_of_day(DAG_ID, folder.name)
+        run = open_database(home).run_of_day(DAG_ID, folder.name)
+    except FileNotFoundError as error:
+        raise Unknown("there is no metadata database (make clean removes it)") from error
     except (sqlite3.Error, ValueError) as error:
         raise Unknown(f"the metadata database can't be read: {error}") from error
     if run is None:
@@ -178,6 +179,17 @@ def source_of_data(home, folder, run):
     return re.sub("//[^/]*@", "//", said[1])
 
 
+def servers(home):
+    """Return {what: name and version} of the servers that Airflow stands on, as far as known."""
+    found = {}
+    with contextlib.suppress(OSError, sqlite3.Error):
+        found["Metadata database"] = open_database(home).version()
+    if EXECUTOR == "celery":
+        found["Broker"] = broker_version()
+        found["Celery"] = metadata.version("celery")
+    return found
+
+
 def page(folder, edition, home):
     """Return the page about the results in folder, as text.
 
@@ -216,6 +228,8 @@ def page(folder, edition, home):
         python=platform.python_version(),
         machine=platform.platform(),
         packages={name: metadata.version(name) for name in PACKAGES},
+        servers=servers(home),
+        executor=EXECUTOR,
     )
 
 

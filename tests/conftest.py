@@ -26,6 +26,7 @@ MAY_BE_SKIPPED = {}
 
 def pytest_addoption(parser):
     parser.addoption("--edition", default="3", help="the edition of Airflow to verify")
+    parser.addoption("--installation", default="", help="celery, or postgres")
     parser.addoption("--screenshots", help="the folder to save the pictures of the web pages in")
 
 
@@ -93,9 +94,17 @@ def end_what_a_failed_test_left(request):
 
 @pytest.fixture(scope="session")
 def new_checkout(tmp_path_factory, pytestconfig):
-    """A function that makes a fresh Checkout: no configuration, no database, no results."""
-    edition = pytestconfig.getoption("--edition")
-    return lambda: Checkout(tmp_path_factory.mktemp("checkout").resolve() / AWKWARD, edition)
+    """A function that makes a fresh Checkout: no configuration, no database, no results.
+
+    Its argument names an installation; by default it is that of --installation.
+    """
+    edition, installation = map(pytestconfig.getoption, ("--edition", "--installation"))
+
+    def make(installation=installation):
+        folder = tmp_path_factory.mktemp("checkout").resolve() / AWKWARD
+        return Checkout(folder, edition, installation)
+
+    return make
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta, timezone
 
 import psutil
 import pytest
-from kit.metadata_db import TI, MetadataDB, Run
+from kit.metadata_db import TI, Run, open_database
 from kit.progress import progress_line
 from support.backfills import DAY, SECOND_TASK_RUNS, SERVERS_START, start, start_until, wait
 from support.checkouts import PROJECT, checkout_with
@@ -97,7 +97,7 @@ def test_the_progress_was_really_watched(finished):
 
 
 def test_the_same_states_as_airflows_own_command_line(finished):
-    database = MetadataDB(finished.home / "airflow.db")
+    database = open_database(finished.home)
     (run,) = database.runs(1)
     command = ["bin/sandbox", "airflow", "tasks", "states-for-dag-run", "dag_test", run.run_id]
     shown = finished.run(*command, "-o", "plain").stdout
@@ -138,7 +138,7 @@ def test_a_signal_ends_all_and_closes_the_backfill(slow, number, sign):
     if number == signal.SIGINT:
         assert "interrupted by SIGINT" in output
     wait(lambda: not slow.processes(), "the processes to end", 5)
-    database = MetadataDB(slow.home / "airflow.db")
+    database = open_database(slow.home)
     assert database.open_backfills("dag_test") == []
     assert database.dag_is_paused("dag_test")
 
@@ -219,7 +219,7 @@ def test_after_kill_9_the_next_backfill_repairs_and_runs(slow):
     kill_backfill(slow, make)
     make.communicate(timeout=60)
     wait(lambda: not slow.processes(), "the processes to end", 10)
-    assert MetadataDB(slow.home / "airflow.db").open_backfills("dag_test")
+    assert open_database(slow.home).open_backfills("dag_test")
     dag_file = slow.path / "dags/dag_example.py"
     slow_dag = dag_file.read_text()
     dag_file.write_text((PROJECT / "dags/dag_example.py").read_text())

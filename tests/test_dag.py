@@ -5,6 +5,7 @@ import os
 import runpy
 import subprocess
 import sys
+from datetime import datetime, timezone
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -77,12 +78,15 @@ def test_the_dag_of_edition_1_10_runs_the_same_commands(dag, monkeypatch):
     "a user's file in the results folder",
     "stays; only the kit's own are renewed",
 )
-def test_get_data_removes_an_earlier_runs_results_and_no_file_of_the_users(new_checkout, tmp_path):
+def test_get_data_removes_an_earlier_runs_results_and_nothing_else(new_checkout, tmp_path):
     checkout = new_checkout()
     folder = checkout.path / "results/3/2024-02-29"
     folder.mkdir(parents=True)
-    for name in ("auto-mpg.data", "results.csv", "bias_variance.png", "notes.txt"):
+    for name in ("auto-mpg.data", "results.csv", "bias_variance.png", "notes.txt", "report.html"):
         (folder / name).write_text("older")
+    began = datetime.now(timezone.utc)
+    # What the DAG run has made itself, as a second copy of the task would find it.
+    os.utime(folder / "report.html", times=(began.timestamp() + 1,) * 2)
     commands = describe(checkout.path / "dags/dag_example.py", tmp_path)["commands"]
     # While at it: a DATA_URL that a shell would run, if one ever read it as code.
     url = "http://$(touch pwned)`touch pwned`;touch pwned&touch pwned|touch pwned\ntouch pwned\n"
@@ -90,13 +94,15 @@ def test_get_data_removes_an_earlier_runs_results_and_no_file_of_the_users(new_c
         "bin/sandbox",
         "bash",
         "-c",
-        commands["get_data"].replace("{{ ds }}", "2024-02-29"),
+        commands["get_data"]
+        .replace("{{ ds }}", "2024-02-29")
+        .replace("{{ dag_run.start_date }}", str(began)),
         env={**os.environ, "DATA_URL": url},
     )
     assert outcome.returncode == 0, outcome.stderr
     assert "using the embedded copy" in outcome.stdout
     assert list(checkout.path.rglob("pwned")) == []
-    assert sorted(os.listdir(folder)) == ["auto-mpg.data", "notes.txt"]
+    assert sorted(os.listdir(folder)) == ["auto-mpg.data", "notes.txt", "report.html"]
     assert (folder / "notes.txt").read_text() == "older"
     assert (folder / "auto-mpg.data").stat().st_size == 30286
 

@@ -47,7 +47,7 @@ def test_make_all_shows_the_table_and_the_path_of_the_picture(finished):
 
 def test_each_step_announces_the_command_that_it_runs(finished):
     announced = re.findall(
-        r"^\$ (?:EDITION=\S+ )?bin/sandbox (?:libexec/supervise )?(.*)",
+        r"^\$ (?:(?:EDITION|EXECUTOR|DB)=\S+ )?bin/sandbox (?:libexec/supervise )?(.*)",
         finished.all.stdout,
         re.MULTILINE,
     )

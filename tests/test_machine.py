@@ -16,7 +16,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from kit.metadata_db import MetadataDB
+from kit.metadata_db import open_database
 from support.backfills import DAY, SECOND_TASK_RUNS, start_until
 from support.faults import Mounts, SmallDisk
 from support.guarantees import guarantee
@@ -312,7 +312,7 @@ def test_without_dev_shm_it_says_so(ready):
     outcome = ready.run(*mounts.enter, "make", "backfill", f"DATE={DAY}")
     mounts.close()
     says_why(outcome, "/dev/shm", "mount -t tmpfs")
-    assert MetadataDB(ready.home / "airflow.db").open_backfills("dag_test") == []
+    assert open_database(ready.home).open_backfills("dag_test") == []
     assert ready.processes() == []
 
 
@@ -407,4 +407,4 @@ def test_a_reader_that_leaves_ends_the_run_and_leaves_nothing_running(ready):
     assert "backfill: nobody reads its output any more" in errors
     assert "Exception" not in errors
     assert ready.processes() == []
-    assert MetadataDB(ready.home / "airflow.db").open_backfills("dag_test") == []
+    assert open_database(ready.home).open_backfills("dag_test") == []

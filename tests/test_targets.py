@@ -23,6 +23,7 @@ RUN_BY = {
     "report": WALK,
     "ui": WALK,
     "stop": WALK,
+    "worker": "test_hosts.py::test_a_worker_is_cut_off_another_is_killed_and_no_day_is_lost",
     "verify": "test_targets.py::test_make_verify_and_make_test_run_the_tests_of_an_edition",
     "test": "test_targets.py::test_make_verify_and_make_test_run_the_tests_of_an_edition",
     "test-all": "test_targets.py::test_make_test_all_runs_those_of_every_edition",
@@ -63,11 +64,14 @@ def test_make_bench_measures_everything_and_leaves_no_process(new_checkout):
     table = printed[printed.index("\n1 round ") :]
     rows = re.findall(r"^(\S.*?) : .*? +([\d.]+) s +([\d.]+) s +([\d.]+)", table, re.MULTILINE)
     titles, *figures = zip(*rows, strict=True)
-    started = ("regress.py", "a second make env", "make all, warm", "a backfill of 4 days")
-    assert titles == started, printed
+    backfills = ["a backfill of 4 days"] * 3
+    assert titles == ("regress.py", "a second make env", "make all, warm", *backfills), printed
     assert all(float(figure) > 0 for column in figures for figure in column), printed
-    assert re.search(r"4 days : .* [\d.]+ : [\d.]+ tasks a second$", table, re.MULTILINE)
-    assert all(f"round 1 of 1: {title} ...\n" in printed for title in titles)
+    assert re.search(
+        r"4 days : .* tasks a second, [\d.]+ : [\d.]+ s of CPU a task$", table, re.MULTILINE
+    )
+    started = {*titles, "on Postgres", "with Celery"}
+    assert all(f"round 1 of 1: {title} ...\n" in printed for title in started)
     days = {f"2024-01-{day:02}" for day in range(1, 5)}
     assert {path.name for path in (checkout.path / "results/3").iterdir()} == days
     assert checkout.processes() == []
@@ -75,14 +79,15 @@ def test_make_bench_measures_everything_and_leaves_no_process(new_checkout):
 
 def test_make_lock_pins_the_newest_versions_with_hashes(new_checkout):
     checkout = new_checkout()
-    locks = [checkout.path / name for name in ("editions/3/requirements.txt", "tests/tools.txt")]
+    names = "editions/3/requirements.txt", "editions/3/scale.txt", "tests/tools.txt"
+    locks = [checkout.path / name for name in names]
     for lock in locks:
         lock.write_text("")  # it works with the environment that there is
     outcome = checkout.make("lock")
     if "Failed to fetch" in outcome.stderr:
         pytest.skip(f"the package registry can't be reached: {outcome.stderr}")
     assert outcome.returncode == 0, outcome.stdout + outcome.stderr
-    for lock, package in zip(locks, ("apache-airflow", "ruff"), strict=True):
+    for lock, package in zip(locks, ("apache-airflow", "celery", "ruff"), strict=True):
         text = lock.read_text()
         assert re.search(rf"^{package}==\d", text, re.MULTILINE)
         pinned = re.findall(r"^\S+==.* \\\n    --hash=sha256:[0-9a-f]{64}", text, re.MULTILINE)

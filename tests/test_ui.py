@@ -12,7 +12,7 @@ from datetime import datetime, timezone
 
 import psutil
 import pytest
-from kit.metadata_db import MetadataDB
+from kit.metadata_db import open_database
 from support.backfills import DAY, wait
 from support.checkouts import checkout_with
 from support.guarantees import guarantee
@@ -328,7 +328,7 @@ def test_a_backfill_says_so_when_the_servers_end(checkout):
     output, _ = make.communicate(timeout=60)
     assert make.returncode == 2
     assert "the web pages, whose servers ran it, have ended" in output
-    database = MetadataDB(served.checkout.home / "airflow.db")
+    database = open_database(served.checkout.home)
     assert database.open_backfills("dag_test") == []
     served.make.communicate(timeout=60)
     nothing_is_left(served, processes)
@@ -354,7 +354,7 @@ def test_a_backfill_is_closed_though_the_servers_are_just_ending(checkout):
     script.resume()
     output, _ = make.communicate(timeout=60)
     assert make.returncode != 0, output
-    assert MetadataDB(served.checkout.home / "airflow.db").open_backfills("dag_test") == []
+    assert open_database(served.checkout.home).open_backfills("dag_test") == []
     served.make.communicate(timeout=60)
     nothing_is_left(served, processes)
 

@@ -14,6 +14,8 @@ LIST_DAGS   := airflow list_dags
 LIST_TASKS  := airflow list_tasks "$$DAG"
 # A day that has run before is cleared first, or the backfill would find it done.
 CLEAR       := airflow clear --no_confirm "$$DAG"
+MORE_LOCK   :=
+CELERY      :=
 BACKFILL    := libexec/supervise airflow backfill "$$DAG"
 # Without rbac, these pages let everybody in.
 UI := AIRFLOW__WEBSERVER__RBAC=True AIRFLOW__WEBSERVER__BASE_URL=http://127.0.0.1:$$PORT \

@@ -14,6 +14,9 @@ LIST_DAGS   := airflow dags list --local
 LIST_TASKS  := airflow tasks list "$$DAG"
 CLEAR       :=
 BACKFILL    := bin/backfill "$$DAG"
+# For Postgres and Celery. Workers on other machines are told where to report to by make backfill.
+MORE_LOCK   := editions/3/scale.txt
+CELERY      := $(if $(filter celery,$(EXECUTOR)),--workers "$$WORKERS" $(if $(LISTEN),--listen "$$LISTEN:$$PORT"))
 # The first request to the execution API, which the tasks talk to, takes it some seconds; so it is
 # asked before there are tasks. A log server would listen to the whole network.
 UI := AIRFLOW__API__BASE_URL=http://127.0.0.1:$$PORT \
@@ -21,9 +24,9 @@ UI := AIRFLOW__API__BASE_URL=http://127.0.0.1:$$PORT \
       libexec/ui --address-fd 9 --port $$PORT --health /execution/health --health /api/v2/monitor/health \
       --server "airflow api-server --host 127.0.0.1 --port $$PORT --workers 1" \
       --server "airflow scheduler --skip-serve-logs" --server "airflow dag-processor" \
-      --server "airflow triggerer --skip-serve-logs" --page "$$DAG" dags/"$$DAG"
+      --server "airflow triggerer --skip-serve-logs" --page "$$DAG" dags/"$$DAG" $(CELERY)
 
-LOCKS        := editions/3/requirements tests/tools
+LOCKS        := editions/3/requirements editions/3/scale tests/tools
 LOCK_OPTIONS := --python-version 3.10
 
 VERIFY := tests/test_end_to_end.py tests/test_control.py tests/test_dag.py tests/test_sandbox.py
@@ -41,7 +44,7 @@ SECRETS  := api_auth.jwt_secret
 # will not be there in a minute: no file is on its way from another machine.
 SETTINGS  = core.load_examples=False \
             core.min_serialized_dag_update_interval=0 \
-            core.parallelism=8 \
+            core.parallelism=$(if $(filter celery,$(EXECUTOR)),32,8) \
             logging.logging_level=WARNING \
             logging.namespace_levels=airflow.task=INFO \
             api.host=127.0.0.1 \
@@ -50,3 +53,18 @@ SETTINGS  = core.load_examples=False \
             workers.missing_dag_retries=0 \
             scheduler.scheduler_idle_sleep_time=0.2 \
             $(if $(filter Linux,$(shell uname -s)),scheduler.mp_start_method=fork)
+# With Celery, a task instance can be lost with its machine, so it is tried again, and every limit is a
+# matter of the two clocks below. A worker that is cut off ends its tasks after 60 s without an answer
+# of the API: task_instance_heartbeat_timeout is well above, so that no task runs twice at a time.
+# visibility_timeout: what a lost worker had taken from the broker and not begun is given to another one. That
+# is safe: a task instance that has begun is refused a second time. task_queued_timeout is also the life
+# of the token that a task reports with, and three of it are the end of a task, whatever its retries.
+SETTINGS += $(if $(filter celery,$(EXECUTOR)),\
+            core.executor=CeleryExecutor \
+            core.default_task_retries=2 \
+            core.default_task_retry_delay=10 \
+            scheduler.task_instance_heartbeat_timeout=120 \
+            scheduler.task_queued_timeout=600 \
+            scheduler.task_queued_timeout_check_interval=30 \
+            celery.task_acks_late=True \
+            celery_broker_transport_options.visibility_timeout=60)

@@ -7,15 +7,18 @@ import contextlib
 import http.client
 import itertools
 import json
+import os
 import re
 import shlex
 import time
 from collections import namedtuple
+from pathlib import Path
 
 import psutil
 
+from kit.celery_workers import API_URL
 from kit.interruption import ignore_signals
-from kit.metadata_db import MetadataDB
+from kit.metadata_db import open_database
 from kit.paths import shown
 from kit.process_tree import ProcessTree, members
 from kit.progress import Progress, finished, name_of, progress_line, succeeded
@@ -32,6 +35,7 @@ from kit.servers import (
 )
 from kit.stall import Stall
 
+RESTARTS = 20  # how many times servers that ended by themselves are started again
 LOCKED = "database is locked"  # SQLite's words for a write that it refuses
 # What Airflow says in the last line if it creates no backfill: an exception of its own, or this.
 REFUSAL = re.compile(r"^(?:airflow\.[\w.]+|Warning): (.+)$")
@@ -79,7 +83,9 @@ class Backfill:
         self.dag_id, self.start, self.end, self.home = dag_id, start, end, home
         self.options = options
         self.logs = home / "logs"
-        self.database = MetadataDB(home / "airflow.db")
+        # The tasks' logs are in the folder that all machines share, if there is one.
+        self.task_logs = Path(os.environ.get("AIRFLOW__LOGGING__BASE_LOG_FOLDER", self.logs))
+        self.database = open_database(home)
         try:
             self.was_paused = self.database.dag_is_paused(dag_id)
         except LookupError as error:
@@ -119,8 +125,16 @@ class Backfill:
         """
         workers = set()
         with Progress(self.runs()) as progress:
-            stall = Stall(self.dag_id, self.database, self.servers, self.log_of, progress.say)
+            stall = Stall(
+                self.dag_id,
+                self.database,
+                self.servers,
+                self.log_of,
+                progress.say,
+                self.workers_are(),
+            )
             for look in itertools.count():
+                began = time.monotonic()
                 self.check()
                 if look % 10 == 0:
                     self.check_workers(workers)
@@ -130,7 +144,8 @@ class Backfill:
                     self.prepare_for(runs, progress)
                 if deadlock or all(map(finished, runs)):
                     break
-                time.sleep(TICK)
+                # A look at a year of days takes longer; it is to cost a tenth of a core at most.
+                time.sleep(max(TICK, 9 * (time.monotonic() - began)))
         return runs, stall.deadlock() if deadlock else None
 
     def conclude(self, runs, deadlock):
@@ -149,6 +164,10 @@ class Backfill:
 
     def prepare_for(self, runs, progress):
         """Start what the runs need and what is not there yet. Nothing, where others start it."""
+
+    def workers_are(self):
+        """Say where the workers are, for a message about tasks that none of them takes."""
+        return f"The scheduler starts them; its log: {shown(self.logs / 'scheduler.log')}"
 
     def check_workers(self, seen):
         """Raise CannotRun if a process of the executor has died since the last look.
@@ -182,18 +201,24 @@ class Backfill:
     def log_of(self, run, key, ti):
         """Return the log file of a task instance's present try, as in log_filename_template."""
         task_id, map_index = key
-        folder = self.logs / f"dag_id={self.dag_id}" / f"run_id={run.run_id}" / f"task_id={task_id}"
+        folder = (
+            self.task_logs / f"dag_id={self.dag_id}" / f"run_id={run.run_id}" / f"task_id={task_id}"
+        )
         if map_index >= 0:
             folder /= f"map_index={map_index}"
         return folder / f"attempt={ti.try_number}.log"
 
 
 class OwnServers(Backfill):
-    """A backfill with a scheduler and an api-server of its own, which end with it."""
+    """A backfill with a scheduler and an api-server of its own, which end with it.
 
-    def __init__(self, *what):
+    workers: CeleryWorkers, or None if the scheduler's own executor runs the tasks.
+    """
+
+    def __init__(self, *what, workers=None):
         super().__init__(*what)
         self.record = self.home / "backfill.processes"
+        self.workers = workers
 
     def run(self):
         """Run it; return whether every task succeeded or was skipped.
@@ -201,16 +226,22 @@ class OwnServers(Backfill):
         Raises CannotRun or ServerEnded.
         """
         with ProcessTree(self.record) as tree:
-            self.servers = Servers(tree, self.logs)
+            # A team's Postgres and broker may be restarted, on which Airflow's servers end.
+            restarts = RESTARTS if os.environ.get("BROKER_URL") else 0
+            self.servers = Servers(tree, self.logs, restarts)
             self.check = self.servers.check
             try:
                 self.repair(tree)
-                # The two slowest things, at the same time. The scheduler has to wait until the
-                # backfill is written: SQLite takes one writer at a time.
-                port = self.start_api_server()
-                self.create()
-                self.start_scheduler(port)
-                self.wait_for_api_server(port)
+                # The slowest things at the same time; but SQLite takes one writer at a time, so
+                # there the scheduler has to wait until the backfill is written.
+                self.start_api_server()
+                if self.database.has_one_writer:
+                    self.create()
+                    self.start_scheduler()
+                else:
+                    self.start_scheduler()
+                    self.create()
+                self.wait_for_api_server()
                 # A paused DAG's backfill stays queued. Not before now: the first task would
                 # find an API that is still loading, and give up on it after five seconds.
                 self.database.pause_dag(self.dag_id, False)
@@ -242,11 +273,18 @@ class OwnServers(Backfill):
         return still_open
 
     def start_api_server(self):
-        """Start an api-server with the execution API alone, on a free port; return the port."""
-        port = free_port()
-        options = ["--apps", "execution", "--host", HOST, "--port", str(port), "--workers", "1"]
+        """Start an api-server with the execution API alone: on a free port of this machine, or
+        where other machines reach it."""
+        listen = self.workers and self.workers.listen
+        self.address = listen or (HOST, free_port())
+        host, port = self.address
+        url = f"http://{host}:{port}/execution/"
+        self.environment = {API_URL: url}
+        options = ["--apps", "execution", "--host", host, "--port", str(port), "--workers", "1"]
         self.servers.start("api-server", ["airflow", "api-server", *options])
-        return port
+        if self.workers:
+            self.environment.update(self.workers.environment())
+            self.workers.start(self.servers, **self.environment)
 
     def create(self):
         """Write the backfill and its DAG runs into the metadata database.
@@ -281,14 +319,16 @@ class OwnServers(Backfill):
         command = ["airflow", "backfill", "create", "--dag-id", self.dag_id, *dates]
         return [*command, *self.options.words(), *more]
 
-    def start_scheduler(self, port):
-        """Start the scheduler, whose executor runs the tasks."""
-        self.address = f"http://{HOST}:{port}/execution/"
+    def workers_are(self):
+        return self.workers.where() if self.workers else super().workers_are()
+
+    def start_scheduler(self):
+        """Start the scheduler, whose executor runs the tasks, or hands them to the workers."""
         self.servers.start(
             "scheduler",
             # Its log server would listen to the whole network.
             ["airflow", "scheduler", "--skip-serve-logs"],
-            AIRFLOW__CORE__EXECUTION_API_SERVER_URL=self.address,
+            **self.environment,
             # No DAG runs but the backfill's: else it adds today's own, which is then in the way.
             AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE="False",
         )
@@ -298,22 +338,21 @@ class OwnServers(Backfill):
         deferred = any(ti.state == "deferred" for run in runs for ti in run.tasks.values())
         if deferred and "triggerer" not in self.servers:
             progress.say()
-            self.servers.start(
-                "triggerer",
-                ["airflow", "triggerer", "--skip-serve-logs"],
-                AIRFLOW__CORE__EXECUTION_API_SERVER_URL=self.address,
-            )
+            command = ["airflow", "triggerer", "--skip-serve-logs"]
+            self.servers.start("triggerer", command, **self.environment)
 
-    def wait_for_api_server(self, port):
+    def wait_for_api_server(self):
         """Wait until the execution API answers; its first answer takes it some seconds."""
 
         def is_healthy():
             with contextlib.suppress(OSError, http.client.HTTPException):
-                connection = http.client.HTTPConnection(HOST, port, timeout=START_TIMEOUT)
+                connection = http.client.HTTPConnection(*self.address, timeout=START_TIMEOUT)
                 connection.request("GET", "/execution/health")
                 return connection.getresponse().status == 200
 
         wait_for_answer(is_healthy, "the api-server to answer", self.check)
+        if self.workers and self.workers.listen:
+            self.workers.tell_how_to_join(self.environment[API_URL])
 
 
 class BesideUI(Backfill):
@@ -335,7 +374,13 @@ class BesideUI(Backfill):
             try:
                 self.end_finished()
                 try:
-                    self.ui.create_backfill(self.dag_id, self.start, self.end, self.options)
+                    self.ui.create_backfill(
+                        self.dag_id,
+                        self.start,
+                        self.end,
+                        self.options,
+                        self.database.has_one_writer,
+                    )
                     self.show_page(self.check_created())
                     outcome = self.watch()
                 finally:

@@ -84,9 +84,12 @@ class RunningUI:
         page = f"{url(self.port)}dags/{dag_id}"
         return f"{page}/runs/{runs[0].run_id}" if len(runs) == 1 else page
 
-    def create_backfill(self, dag_id, start, end, options):
-        """Create a backfill. start, end: dates, inclusive. options: a backfill's Options."""
-        with self.others_held_still():
+    def create_backfill(self, dag_id, start, end, options, has_one_writer):
+        """Create a backfill. start, end: dates, inclusive. options: a backfill's Options.
+
+        has_one_writer: the metadata database's, see metadata_db.SQLite.
+        """
+        with self.others_held_still() if has_one_writer else contextlib.nullcontext():
             self.call(
                 "POST",
                 "/api/v2/backfills",

@@ -21,6 +21,7 @@ from kit.waiting import Asking, status_line
 HOST = "127.0.0.1"
 TICK = 0.1  # seconds between two looks at what is waited for
 START_TIMEOUT = 180  # seconds to get ready: some 10 on a laptop, far more on a Pi
+RESTART_PAUSE = 2  # seconds before a server is started again
 LOG_TAIL = 15  # lines shown of a log
 
 
@@ -31,12 +32,14 @@ class ServerEnded(Exception):
 class Servers:
     """The servers of one command.
 
-    tree: a ProcessTree that has been entered. logs: the folder of the log files, a Path.
+    tree: a ProcessTree that has been entered. logs: the folder of the log files, a Path. restarts:
+    how many times a server that ended by itself is started again, as systemd or Kubernetes would.
     """
 
-    def __init__(self, tree, logs):
-        self.tree, self.logs = tree, logs
+    def __init__(self, tree, logs, restarts=0):
+        self.tree, self.logs, self.restarts = tree, logs, restarts
         self._running = {}  # {name: (Popen, log file)}
+        self._how = {}  # {name: (command, environment)}
 
     def run(self, name, command, stdin=subprocess.DEVNULL, quiet=False, **environment):
         """Start a command that ends by itself, and announce it; return (Popen, path of its log).
@@ -57,6 +60,7 @@ class Servers:
     def start(self, name, command, **environment):
         """Start a server: as run(), but from now on check() sees to it that it lives."""
         self._running[name] = self.run(name, command, **environment)
+        self._how[name] = command, environment
 
     def __contains__(self, name):
         return name in self._running
@@ -66,15 +70,20 @@ class Servers:
         return self._running[name][0]
 
     def check(self):
-        """Raise ServerEnded if one has ended."""
-        for name, (process, log) in self._running.items():
+        """Raise ServerEnded if one has ended, or start it again."""
+        for name, (process, log) in list(self._running.items()):
             if process.poll() is not None:
                 code = process.returncode
                 killed = ", so it was killed" if code == -signal.SIGKILL else ""
-                raise ServerEnded(
-                    f"the {name} ended by itself (exit code {code}{killed});"
-                    f" the end of {shown(log)}:\n{tail(log)}"
-                )
+                outcome = f"the {name} ended by itself (exit code {code}{killed})"
+                if not self.restarts:
+                    raise ServerEnded(f"{outcome}; the end of {shown(log)}:\n{tail(log)}")
+                self.restarts -= 1
+                log = log.replace(log.with_suffix(f".log.{process.pid}"))
+                print(f"\n   {outcome} and is started again; its log is now {shown(log)}")
+                time.sleep(RESTART_PAUSE)
+                command, environment = self._how[name]
+                self.start(name, command, **environment)
 
     def stop(self, name, timeout):
         """Ask a server to end, and wait for that, but at most timeout seconds."""

@@ -8,6 +8,7 @@ from kit.paths import shown
 from kit.progress import finished, name_of
 
 QUIET = 5  # seconds without a change after which it says what it waits for
+UNTAKEN = 15  # the same for task instances that are queued; to start one takes a worker some 2
 DEADLOCK = 15  # seconds without a change before what is left may be called deadlocked
 BATCH = 3  # so many task instances are asked about at once: each takes Airflow some seconds
 # What waits for a time, or for something outside of Airflow, and is never deadlocked.
@@ -34,12 +35,14 @@ class Stall:
 
     dag_id: of the backfill. database: a MetadataDB. servers: Servers, to run Airflow's command that
     knows why a task does not run. log_of: a function that returns a task instance's log file.
-    say: a function that prints a text.
+    say: a function that prints a text. workers_are: where the workers are that take queued tasks,
+    as a text.
     """
 
-    def __init__(self, dag_id, database, servers, log_of, say):
+    def __init__(self, dag_id, database, servers, log_of, say, workers_are):
         self.dag_id, self.database, self.servers = dag_id, database, servers
-        self.log_of, self.say = log_of, say
+        self.log_of, self.say, self.workers_are = log_of, say, workers_are
+        self.said_queued = False
         self.last, self.since = None, 0
         self.questions = []  # [(run, key, Popen, log file)] that were not answered yet
         self.reasons = {}  # {(logical date, key): Reason} since the last change
@@ -53,8 +56,11 @@ class Stall:
         self.show_retries(runs)
         if runs != self.last:
             self.last, self.since = runs, time.monotonic()
+            self.said_queued = False
             self.end_questions()
         quiet = time.monotonic() - self.since
+        if quiet > UNTAKEN and not self.said_queued:
+            self.show_queued(runs)
         if quiet < QUIET or all(map(finished, runs)) or self.database.something_runs():
             return False
         waiting = [
@@ -85,6 +91,16 @@ class Stall:
                         f" {ti.max_tries}) and will be tried again;"
                         f" its log: {shown(self.log_of(run, key, ti))}"
                     )
+
+    def show_queued(self, runs):
+        """Say that task instances are queued and none runs, if it is so."""
+        states = [ti.state for run in runs for ti in run.tasks.values()]
+        if "queued" in states and "running" not in states:
+            self.said_queued = True
+            self.say(
+                f"   {states.count('queued')} queued for {UNTAKEN} s: no worker has taken one."
+                f" {self.workers_are}"
+            )
 
     def ask(self, waiting):
         """Start to ask Airflow why these do not run: a list of (run, key, state)."""

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import psutil
 
-from kit.metadata_db import MetadataDB
+from kit.metadata_db import open_database
 from kit.paths import shown, write_whole
 from kit.process_tree import ProcessTree
 from kit.servers import HOST, Servers, is_free, listeners, url
@@ -109,11 +109,12 @@ class WebPages:
 
     commands: a list of words for each server, that of the pages first. port: of the pages. health:
     the paths there that answer when all is well. new_user: a command, or None. home: AIRFLOW_HOME,
-    with a migrated database.
+    with a migrated database. workers: CeleryWorkers, or None.
     """
 
-    def __init__(self, commands, port, health, new_user, home):
+    def __init__(self, commands, port, health, new_user, home, workers=None):
         self.port, self.health, self.new_user, self.home = port, health, new_user, home
+        self.workers = workers
         # A server has the name of its command's second word: airflow api-server.
         self.commands = {command[1]: command for command in commands}
 
@@ -132,11 +133,17 @@ class WebPages:
                 _say_that_we_serve(self.home, self.port)
                 self.remove_pid_files()
                 password = self.prepare_login()
-                login = str(self.home / "login.json")
-                for name, command in self.commands.items():
-                    self.servers.start(
-                        name, command, AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE=login
+                environment = {
+                    "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(
+                        self.home / "login.json"
                     )
+                }
+                if self.workers:
+                    environment.update(self.workers.environment())
+                for name, command in self.commands.items():
+                    self.servers.start(name, command, **environment)
+                if self.workers:
+                    self.workers.start(self.servers)
                 self.wait_until_ready()
                 ready(password)
                 os.wait()  # for the first of all to end
@@ -158,7 +165,7 @@ class WebPages:
         password = read_password(file)
         if self.new_user is None:
             return password or new_password(file)
-        database = MetadataDB(self.home / "airflow.db")
+        database = open_database(self.home)
         if password is None:
             # In this order: should it be cut short, what the file has is the user's, or there is
             # no user yet.

@@ -26,23 +26,33 @@ class Checkout:
     """A copy of this checkout, of its files as they are now, that uses the same environment.
 
     So what the tests do to a database, a DAG or a result never happens to the user's own.
+    installation: celery or postgres, for Airflow with that executor or that database.
     """
 
-    def __init__(self, folder, edition):
+    def __init__(self, folder, edition, installation=""):
         table = (PROJECT / "editions" / edition / "edition.mk").read_text()
         bad = re.search(r"^BAD_IN_PATH :=(.*)$", table, re.MULTILINE)[1].strip()
         folder = folder.with_name(folder.name.replace(bad, "")) if bad else folder
         self.path = folder
         self.edition = edition
-        self.state = folder / ".sandbox" / edition
+        self.base = self.state = folder / ".sandbox" / edition
+        self.variables = {"EDITION": edition}
+        if installation:
+            self.state = self.base.with_name(f"{edition}-{installation}")
+            variable = "EXECUTOR" if installation == "celery" else "DB"
+            # For bin/sandbox, and for make, which takes it from its command line alone.
+            self.variables[variable] = installation
+            self.variables["MAKEFLAGS"] = f" -- {variable}={installation}"
         self.home = self.state / "airflow"
         self.inside = []  # what goes before each command, such as Mounts.enter
         checkouts.append(self)
         shutil.copytree(PROJECT, folder, ignore=NOT_COPIED)
-        self.state.mkdir(parents=True)
+        self.base.mkdir(parents=True)
         for name in ("env", "tools"):
-            (self.state / name).symlink_to(PROJECT / ".sandbox" / edition / name)
+            (self.base / name).symlink_to(PROJECT / ".sandbox" / edition / name)
         self.done("env", "tools")
+        if installation:
+            self.done("more")
 
     def done(self, *steps):
         """Mark steps as done with the inputs as they are now, as make does after their success."""
@@ -50,14 +60,15 @@ class Checkout:
         assert outcome.returncode == 0, outcome.stderr
         (self.path / ".sandbox/last-make").unlink()
         for step in steps:
-            text = (self.state / f"{step}.now").read_text()
+            state = self.base if step in ("env", "tools") else self.state
+            text = (state / f"{step}.now").read_text()
             text += f"{self.path}\n" if step == "env" else ""
-            (self.state / f"{step}.done").write_text(text)
+            (state / f"{step}.done").write_text(text)
 
     def run(self, *command, **options):
         """Run a command in the checkout; return its subprocess.CompletedProcess, output as text."""
         options = {"capture_output": True, "text": True, "timeout": 600, **options}
-        options["env"] = {**options.get("env", os.environ), "EDITION": self.edition}
+        options["env"] = {**options.get("env", os.environ), **self.variables}
         command = [str(word) for word in (*self.inside, *command)]
         return subprocess.run(command, cwd=self.path, **options)
 

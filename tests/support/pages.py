@@ -26,7 +26,7 @@ class Served:
         self.make = subprocess.Popen(
             ["make", "ui", f"PORT={self.port}", *arguments],
             cwd=checkout.path,
-            env={**os.environ, "EDITION": checkout.edition},
+            env={**os.environ, **checkout.variables},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

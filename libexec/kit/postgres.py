@@ -1,0 +1,204 @@
+"""A Postgres server of the checkout's own, which runs for as long as somebody uses it.
+
+Its data are in AIRFLOW_HOME/postgres. It listens to this machine alone, at a port that is free when
+it starts, and asks for a generated password. Whoever uses it holds a shared lock on one file, which
+the system takes away from a process that dies. A keeper, a process of its own, starts the server,
+and stops it when nobody holds that lock any more. The server is in the keeper's ProcessTree, so it
+ends with the keeper, too, however that ends.
+"""
+
+import contextlib
+import fcntl
+import os
+import secrets
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from kit.interruption import ignore_signals
+from kit.paths import shown, write_whole
+from kit.process_tree import ProcessTree
+from kit.servers import HOST, free_port, tail
+
+USER, DATABASE = "airflow", "postgres"  # the database that each server has
+PASSWORD_BYTES = 24
+CONNECTIONS = 200  # the default, 100, is what one api-server and two workers come near to
+START_TIME = 60  # seconds to get ready: less than one, but after a crash it reads its log first
+STOP_TIME = 10  # seconds to write its data down and end
+LOOK = 0.1  # seconds between two looks whether anybody still uses it
+# Where the programs are if not on PATH: Debian's, then Homebrew's, the newest first.
+PLACES = ["/usr/lib/postgresql/*/bin", "/opt/homebrew/opt/postgresql@*/bin"]
+PLACES += ["/usr/local/opt/postgresql@*/bin", "/usr/pgsql-*/bin"]
+# Postgres refuses to run as root. In a namespace in which root has the number of nobody, it does.
+AS_NOBODY = ["unshare", "--user", "--map-user=65534", "--map-group=65534"]
+
+
+class CannotServe(Exception):
+    """There is no server; the message says why and what to do."""
+
+
+def data_folder(home):
+    """Return the folder of the server's data."""
+    return home / "postgres"
+
+
+def program(name):
+    """Return the path of one of Postgres's programs; raises CannotServe if it is nowhere."""
+    if found := shutil.which(name):
+        return found
+    for place in PLACES:
+        root, pattern = Path("/"), place[1:] + "/" + name
+        if found := sorted(root.glob(pattern), key=lambda path: version_in(path.parent.parent)):
+            return str(found[-1])
+    raise CannotServe(
+        f"there is no {name} on this machine; make doctor DB=postgres says what installs it"
+    )
+
+
+def version_in(folder):
+    """Return the number in a folder's name, for sorting: 18 of /usr/lib/postgresql/18."""
+    return float("".join(c for c in folder.name if c in "0123456789.").strip(".") or 0)
+
+
+def unprivileged(command):
+    """Return a command, as a list of words, so that Postgres runs it for root, too."""
+    if os.geteuid():
+        return command
+    probe = subprocess.run([*AS_NOBODY, "true"], capture_output=True, text=True)
+    if probe.returncode:
+        raise CannotServe(
+            "Postgres does not run as root, and this machine lets root be nobody else"
+            f" ({probe.stderr.strip()}); work as another user, or name a server: DB_URL="
+        )
+    return [*AS_NOBODY, *command]
+
+
+def create(home):
+    """Create the data folder; print the command. Raises CannotServe."""
+    password, file = secrets.token_urlsafe(PASSWORD_BYTES), home / "postgres.password"
+    write_whole(file, password + "\n")
+    command = [program("initdb"), "-D", str(data_folder(home)), "-U", USER, "-A", "scram-sha-256"]
+    command += [f"--pwfile={file}", "-E", "UTF8", "--no-locale", "--no-sync"]
+    print(f"   $ {shlex.join(command)}", flush=True)
+    outcome = subprocess.run(unprivileged(command), capture_output=True, text=True)
+    if outcome.returncode:
+        raise CannotServe(f"initdb failed:\n{outcome.stdout}{outcome.stderr}")
+
+
+@contextlib.contextmanager
+def using(home):
+    """Let the server run for the time of a context; yield (its URL, the lock's file descriptor).
+
+    A process that inherits the descriptor uses the server for as long as it lives.
+    """
+    with (home / "postgres.users").open("a") as users:
+        fcntl.flock(users, fcntl.LOCK_SH)  # after one that is just ending
+        deadline = time.monotonic() + START_TIME
+        keeper = None
+        while not answers(home):
+            if (keeper is None or keeper.poll() == 0) and not keeper_lives(home):
+                keeper = start_keeper(home)
+            if keeper is not None and keeper.poll():
+                log = home / "logs/postgres.log"
+                raise CannotServe(f"Postgres did not start; the end of {shown(log)}:\n{tail(log)}")
+            if time.monotonic() > deadline:
+                raise CannotServe(f"waited {START_TIME} s for Postgres; see {shown(home / 'logs')}")
+            time.sleep(LOOK)
+        yield (home / "postgres.url").read_text().strip(), users.fileno()
+    wait_for_its_end(home)
+
+
+def wait_for_its_end(home):
+    """Return when the server has ended, or when somebody else uses it."""
+    deadline = time.monotonic() + STOP_TIME
+    with (home / "postgres.users").open("a") as users:
+        while keeper_lives(home) and time.monotonic() < deadline:
+            if not take(users, fcntl.LOCK_EX) and take(users, fcntl.LOCK_SH):
+                return
+            fcntl.flock(users, fcntl.LOCK_UN)
+            time.sleep(LOOK / 4)
+
+
+def take(file, kind):
+    """Take a lock, and return whether that worked."""
+    try:
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def record_of(home):
+    """Return the file of the keeper's process tree."""
+    return home / "postgres.processes"
+
+
+def keeper_lives(home):
+    """Return whether there is a keeper, or what a killed one has left is being ended."""
+    with record_of(home).open("a") as record:
+        return not take(record, fcntl.LOCK_SH)
+
+
+def answers(home):
+    """Return whether the server takes connections."""
+    try:
+        port = (home / "postgres.url").read_text().strip().rpartition(":")[2].partition("/")[0]
+    except FileNotFoundError:
+        return False
+    if not keeper_lives(home):
+        return False
+    probe = [program("pg_isready"), "-q", "-h", HOST, "-p", port]
+    return subprocess.run(probe, stdin=subprocess.DEVNULL).returncode == 0
+
+
+def start_keeper(home):
+    """Start the keeper of an AIRFLOW_HOME; return its Popen."""
+    log = home / "logs/postgres.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as output:
+        return subprocess.Popen(
+            [sys.executable, "-m", "kit.postgres", str(home)],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+
+
+def keep(home):
+    """Run the server until nobody uses it any more; return the exit code."""
+    with ProcessTree(record_of(home)) as tree, (home / "postgres.users").open("a") as users:
+        port = free_port()
+        password = (home / "postgres.password").read_text().strip()
+        address = f"{USER}:{password}@{HOST}:{port}/{DATABASE}"
+        write_whole(home / "postgres.url", f"postgresql+psycopg://{address}\n")
+        settings = [f"listen_addresses={HOST}", "unix_socket_directories=", f"port={port}"]
+        # Shared memory in the data folder: a killed server leaves nothing in /dev/shm.
+        settings += [f"max_connections={CONNECTIONS}", "dynamic_shared_memory_type=mmap"]
+        command = [program("postgres"), "-D", str(data_folder(home))]
+        command += [word for setting in settings for word in ("-c", setting)]
+        server = tree.start(unprivileged(command), sys.stdout)
+        while not take(users, fcntl.LOCK_EX):
+            if server.poll() is not None:
+                return 1
+            time.sleep(LOOK)
+        # "Fast": it ends its sessions, of which there are none, and writes its data down.
+        server.send_signal(signal.SIGINT)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            server.wait(STOP_TIME)
+        (home / "postgres.url").unlink()
+    return 0
+
+
+if __name__ == "__main__":
+    ignore_signals()
+    try:
+        sys.exit(keep(Path(sys.argv[1])))
+    except BlockingIOError:
+        sys.exit(0)  # there is another keeper
+    except CannotServe as error:
+        sys.exit(str(error))

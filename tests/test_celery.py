@@ -1,0 +1,167 @@
+"""EXECUTOR=celery: a broker and workers, on this machine and on others."""
+
+import os
+import re
+import shlex
+import signal
+import subprocess
+
+import psutil
+import pytest
+from kit.process_tree import members
+from kit.servers import HOST, free_port
+from support.backfills import DAY, wait
+from support.guarantees import guarantee
+from support.lines import GOLDEN, all_succeeded, progress, results_of
+from support.pages import READY, Served
+from support.watch import Watch
+
+pytestmark = [pytest.mark.xdist_group(__name__), pytest.mark.slow]  # they share a checkout
+
+
+@pytest.fixture(scope="module")
+def on_celery(new_checkout):
+    """A Checkout in which `make all EXECUTOR=celery` has run; its outcome is in .all."""
+    checkout = new_checkout("celery")
+    doctor = checkout.run("bin/doctor", "--quiet")
+    if doctor.returncode:
+        pytest.skip(doctor.stderr)
+    with Watch() as checkout.watch:
+        checkout.all = checkout.run("bash", "-c", "make all 2>&1")
+    return checkout
+
+
+def start(checkout, *arguments):
+    """Start make in a checkout; return it."""
+    return subprocess.Popen(
+        ["env", "--default-signal=INT", "make", *arguments],
+        cwd=checkout.path,
+        env={**os.environ, **checkout.variables},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def read_until(make, sign):
+    """Return what make prints, up to the line that the pattern finds."""
+    output = ""
+    for line in make.stdout:
+        output += line
+        if re.search(sign, line):
+            return output
+    raise AssertionError(f"make ended without {sign!r}:\n{output}")
+
+
+def test_make_all_on_celery_ends_with_the_line_and_the_right_numbers(on_celery):
+    assert on_celery.all.returncode == 0, on_celery.all.stdout
+    assert progress(on_celery.all.stdout)[-1] == all_succeeded()
+    assert (results_of(on_celery) / "results.csv").read_bytes() == GOLDEN.read_bytes()
+    assert len(re.findall(r"\$ airflow celery worker", on_celery.all.stdout)) == 2
+    assert on_celery.processes() == []
+
+
+@guarantee("What is open", "`make all EXECUTOR=celery`", "nothing beyond 127.0.0.1")
+def test_none_of_its_servers_listens_to_the_network(on_celery):
+    assert on_celery.watch.open_to_the_network() == {}
+    assert on_celery.watch.listening  # it has seen what there was to see
+    password = (on_celery.home / "broker.password").read_text().strip()
+    assert password not in "\n".join(on_celery.watch.commands)
+
+
+def test_the_report_names_the_servers_and_their_versions(on_celery):
+    outcome = on_celery.make("report")
+    assert outcome.returncode == 0, outcome.stdout + outcome.stderr
+    page = (results_of(on_celery) / "report.html").read_text()
+    for name, version in ("Metadata database", r"PostgreSQL \d+"), ("Broker", r"(Redis|Valkey) \d"):
+        assert re.search(rf">{name}</th><td>{version}", page)
+    assert "make all EDITION=3 EXECUTOR=celery DATE=" in page
+
+
+@guarantee(
+    "More machines",
+    "kill -9 of the broker, of a worker, of the scheduler",
+    "the backfill ends and says which; nothing is left running, and the next one works",
+)
+def test_a_server_that_is_killed_ends_the_backfill_and_the_next_one_works(on_celery):
+    signs = {
+        "broker": "redis-server|valkey-server",
+        "worker-1": "worker-1@",
+        "scheduler": "scheduler",
+    }
+    for name, sign in signs.items():
+        make = start(on_celery, "backfill", f"DATE={DAY}")
+        read_until(make, "succeeded: 1")
+        leaders = [process for process in members(on_celery.home / "backfill.processes")]
+        victim = min(
+            (process for process in leaders if re.search(sign, " ".join(process.cmdline()))),
+            key=psutil.Process.create_time,
+        )
+        victim.kill()
+        output = make.stdout.read()
+        assert make.wait(60) == 2, output
+        assert f"backfill: the {name} ended by itself (exit code -9, so it was killed)" in output
+        wait(lambda: not on_celery.processes(), "all to end", 15)
+    again = on_celery.run("bash", "-c", f"make backfill DATE={DAY} 2>&1")
+    assert again.returncode == 0, again.stdout
+    assert "repaired" not in again.stdout
+    assert progress(again.stdout)[-1] == all_succeeded()
+    assert on_celery.processes() == []
+
+
+def test_a_backfill_beside_the_web_pages_is_run_by_their_workers(on_celery):
+    served = Served(on_celery, READY)
+    try:
+        assert served.output.count("$ airflow celery worker") == 2
+        outcome = on_celery.run("bash", "-c", f"make backfill DATE={DAY} 2>&1")
+        assert outcome.returncode == 0, outcome.stdout
+        assert progress(outcome.stdout)[-1] == all_succeeded()
+        assert "$ airflow celery worker" not in outcome.stdout
+    finally:
+        stopped = on_celery.make("stop")
+    assert stopped.returncode == 0, stopped.stdout + stopped.stderr
+    served.make.wait(30)
+    wait(lambda: not on_celery.processes(), "all to end", 15)
+
+
+def test_tasks_that_no_worker_takes_are_named_and_run_as_soon_as_one_has_joined(
+    on_celery, new_checkout, tmp_path
+):
+    port = free_port()
+    there = [f"LISTEN={HOST}", f"PORT={port}", "WORKERS=0", f"SHARED={tmp_path}"]
+    make = start(on_celery, "backfill", f"DATE={DAY}", *there)
+    output = read_until(make, "no worker has taken one")
+    assert "Other machines join with the command in " in output
+    command = (on_celery.home / "join-command").read_text()
+    assert command.strip() not in output  # it holds the broker's password
+    other = new_checkout("celery")
+    worker = start(other, *shlex.split(command)[1:], f"SHARED={tmp_path}")
+    joined = read_until(worker, "takes tasks")
+    output = make.stdout.read()
+    assert make.wait(60) == 0, output
+    assert progress(output)[-1] == all_succeeded()
+    assert (tmp_path / "results/3" / DAY / "results.csv").read_bytes() == GOLDEN.read_bytes()
+    assert not (other.home / "postgres").exists()
+    os.killpg(worker.pid, signal.SIGINT)
+    joined += worker.stdout.read()
+    worker.wait(60)
+    assert "the worker has ended" in joined
+    assert other.processes() == []
+    # Its machine is gone now.
+    alone = other.make(*shlex.split(command)[1:], f"SHARED={tmp_path}")
+    assert alone.returncode == 2
+    assert f"nobody answers at {HOST}, port {port + 1}" in alone.stderr
+
+
+def test_a_worker_without_addresses_is_told_where_to_find_them(on_celery):
+    outcome = on_celery.make("worker")
+    assert outcome.returncode == 2
+    assert outcome.stderr.splitlines()[0].startswith("check-input: make worker needs BROKER_URL=")
+
+
+def test_the_web_pages_are_not_opened_to_other_machines(on_celery):
+    outcome = on_celery.make("ui", f"LISTEN={HOST}")
+    assert outcome.returncode == 2
+    assert "the web pages are for this machine only" in outcome.stderr

@@ -1,0 +1,239 @@
+"""DB=postgres: a Postgres of the checkout's own, or the one that DB_URL names."""
+
+import contextlib
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import psutil
+import pytest
+from kit import postgres
+from kit.process_tree import members
+from kit.servers import HOST, listeners
+from support.backfills import DAY, wait
+from support.faults import Mounts
+from support.guarantees import guarantee
+from support.lines import GOLDEN, all_succeeded, progress, results_of
+
+pytestmark = [pytest.mark.xdist_group(__name__), pytest.mark.slow]  # they share a checkout
+
+
+@pytest.fixture(scope="module", autouse=True)
+def programs():
+    try:
+        postgres.program("initdb")
+    except postgres.CannotServe as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="module")
+def on_postgres(new_checkout):
+    """A Checkout in which `make all DB=postgres` has run; its outcome is in .all."""
+    checkout = new_checkout("postgres")
+    checkout.all = checkout.run("bash", "-c", "make all 2>&1")
+    return checkout
+
+
+def servers(checkout):
+    """Return the processes of the checkout's Postgres, as psutil.Process."""
+    return members(postgres.record_of(checkout.home))
+
+
+def test_make_all_on_postgres_ends_with_the_line_and_the_right_numbers(on_postgres):
+    assert on_postgres.all.returncode == 0, on_postgres.all.stdout
+    assert progress(on_postgres.all.stdout)[-1] == all_succeeded()
+    assert (results_of(on_postgres) / "results.csv").read_bytes() == GOLDEN.read_bytes()
+    assert not (on_postgres.home / "airflow.db").exists()
+    assert on_postgres.processes() == []
+    assert servers(on_postgres) == []
+
+
+@guarantee("What is open", "Postgres and the broker: this machine alone, by a generated password.")
+def test_postgres_runs_for_as_long_as_somebody_uses_it_and_for_this_machine_alone(on_postgres):
+    def use():
+        return subprocess.Popen(
+            ["bin/sandbox", "sh", "-c", "echo here; read -r _"],
+            cwd=on_postgres.path,
+            env={**os.environ, **on_postgres.variables},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+
+    with use() as one, use() as other:
+        assert one.stdout.readline() == other.stdout.readline() == b"here\n"
+        found = servers(on_postgres)
+        assert len(listeners(found)) == 1
+        addresses = {
+            connection.laddr.ip for process in found for connection in process.net_connections()
+        }
+        assert addresses == {HOST}
+        one.stdin.close()
+        assert one.wait(30) == 1  # so says read
+        assert servers(on_postgres)
+        other.kill()  # libexec/with-postgres, which waits for the command
+        assert servers(on_postgres)
+        other.stdin.close()
+        wait(lambda: not postgres.keeper_lives(on_postgres.home), "the server to end", 10)
+        assert servers(on_postgres) == []
+    for name in "postgres.password", "db-url", "postgres.url":
+        assert (on_postgres.home / name).exists() == (name == "postgres.password")
+    assert (on_postgres.home / "postgres.password").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("what", ["postgres", "keeper"])
+@guarantee(
+    "More machines",
+    "kill -9 of Postgres in a backfill, or of what looks after it",
+    "the backfill ends and says why; no row that was committed is lost, and the next one works",
+)
+def test_postgres_killed_in_a_backfill_loses_nothing_that_was_committed(on_postgres, what):
+    assert on_postgres.all.returncode == 0
+    make = subprocess.Popen(
+        ["make", "backfill", f"DATE={DAY}"],
+        cwd=on_postgres.path,
+        env={**os.environ, **on_postgres.variables},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    output = ""
+    for line in make.stdout:
+        output += line
+        if "succeeded: 1" in line:
+            break
+    else:
+        raise AssertionError(output)
+    if what == "keeper":
+        (victim,) = [
+            process
+            for process in psutil.process_iter(["cmdline"])
+            if (process.info["cmdline"] or [])[1:] == ["-m", "kit.postgres", str(on_postgres.home)]
+        ]
+    else:
+        victim = min(servers(on_postgres), key=psutil.Process.create_time)
+    victim.kill()
+    output += make.stdout.read()
+    assert make.wait(120) == 2, output
+    assert "then run" in output or "to run it again" in output or "ended by itself" in output, (
+        output
+    )
+    wait(lambda: not on_postgres.processes() and not servers(on_postgres), "all to end", 15)
+    query = "from kit.metadata_db import open_database; import pathlib, os;"
+    query += "run = open_database(pathlib.Path(os.environ['AIRFLOW_HOME'])).run_of_day"
+    query += f"('dag_test', '{DAY}'); print([task.state for task in run.tasks])"
+    kept = on_postgres.run("bin/sandbox", "python", "-c", query)
+    assert kept.stdout.count("'success'") >= 1, kept.stdout + kept.stderr
+    again = on_postgres.run("bash", "-c", f"make backfill DATE={DAY} 2>&1")
+    assert again.returncode == 0, again.stdout
+    assert progress(again.stdout)[-1] == all_succeeded()
+    assert on_postgres.processes() == []
+
+
+class AnotherServer:
+    """A context: a Postgres that is not the checkout's, with a table of somebody else's."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.port = postgres.free_port()
+        self.url = f"postgresql://me:topsecret@{HOST}:{self.port}/postgres"
+
+    def __enter__(self):
+        (self.folder / "password").write_text("topsecret\n")
+        initdb = [postgres.program("initdb"), "-D", self.folder / "data", "-U", "me"]
+        initdb += ["-A", "scram-sha-256", f"--pwfile={self.folder / 'password'}", "--no-sync"]
+        subprocess.run(postgres.unprivileged(initdb), check=True, capture_output=True)
+        command = [postgres.program("postgres"), "-D", self.folder / "data", "-c"]
+        command += [f"port={self.port}", "-c", "unix_socket_directories="]
+        with (self.folder / "log").open("wb") as log:
+            self.process = subprocess.Popen(postgres.unprivileged(command), stdout=log, stderr=log)
+        import psycopg
+
+        def connects():
+            with contextlib.suppress(psycopg.OperationalError):
+                self.connection = psycopg.connect(self.url, autocommit=True)
+                return True
+
+        wait(connects, "the other server")
+        return self
+
+    def __exit__(self, *exception):
+        self.process.send_signal(signal.SIGINT)
+        self.process.wait(30)
+
+
+@guarantee("Input", "DB_URL names a database with somebody else's tables", "it is left alone")
+def test_db_url_is_used_unless_the_database_is_somebody_elses(new_checkout, tmp_path):
+    pytest.importorskip("psycopg")
+    checkout = new_checkout("postgres")
+    with AnotherServer(tmp_path) as other:
+        other.connection.execute("CREATE TABLE invoices (id integer)")
+        refused = checkout.make("initdb", f"DB_URL={other.url}")
+        assert refused.returncode == 2
+        assert "has tables that are not Airflow's (invoices is one)" in refused.stderr
+        other.connection.execute("DROP TABLE invoices")
+        outcome = checkout.run("bash", "-c", f"DB_URL={other.url} make backfill DATE={DAY} 2>&1")
+        assert outcome.returncode == 0, outcome.stdout
+        assert progress(outcome.stdout)[-1] == all_succeeded()
+        assert not (checkout.home / "postgres").exists()
+        assert "topsecret" not in outcome.stdout + refused.stdout + refused.stderr
+        (state,) = other.connection.execute("SELECT state FROM dag_run").fetchone()
+        assert state == "success"
+    gone = checkout.make("backfill", f"DATE={DAY}", f"DB_URL={other.url}")
+    assert gone.returncode == 2
+    assert "refused" in gone.stderr and "topsecret" not in gone.stdout + gone.stderr
+    own = checkout.make("list-dags")
+    assert own.returncode == 0, own.stdout + own.stderr
+    assert "Prepare Postgres" in own.stdout
+
+
+def test_a_cluster_that_was_left_half_made_is_set_aside_and_made_again(new_checkout):
+    checkout = new_checkout("postgres")
+    assert checkout.make("config").returncode == 0
+    (checkout.home / "postgres").mkdir()
+    outcome = checkout.make("initdb")
+    assert outcome.returncode == 0, outcome.stdout + outcome.stderr
+    assert "airflow/postgres was left half-made" in outcome.stdout
+
+
+@guarantee(
+    "The machine",
+    "Postgres or a broker is not installed",
+    "`make all` stops at once and names the command that installs it",
+)
+def test_without_the_programs_make_all_names_the_command_that_installs_them(new_checkout, tmp_path):
+    checkout = new_checkout("celery")
+    hidden = {"initdb", "redis-server", "valkey-server"}
+    for folder in reversed(os.environ["PATH"].split(":")):  # the first one wins
+        for path in Path(folder).glob("*"):
+            if path.name not in hidden:
+                link = tmp_path / path.name
+                link.unlink(missing_ok=True)
+                link.symlink_to(path)
+    mounts = Mounts(checkout.path, "mount -t tmpfs none /usr/lib/postgresql")
+    checkout.inside = mounts.enter
+    try:
+        outcome = checkout.make("all", env={**os.environ, "PATH": str(tmp_path)})
+    finally:
+        mounts.close()
+    assert outcome.returncode == 2
+    assert "doctor: missing: Postgres, which is the metadata database" in outcome.stderr
+    assert "doctor: missing: Valkey or Redis, which hands tasks to workers" in outcome.stderr
+    assert "postgresql" in outcome.stderr.splitlines()[-2]
+    assert "make doctor EXECUTOR=celery" in outcome.stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="it is about root")
+def test_root_without_user_namespaces_is_told_what_to_do(new_checkout):
+    checkout = new_checkout("postgres")
+    assert checkout.make("config").returncode == 0
+    mounts = Mounts(checkout.path, "mount --bind /bin/false /usr/bin/unshare")
+    checkout.inside = mounts.enter
+    try:
+        outcome = checkout.make("initdb")
+    finally:
+        mounts.close()
+    assert outcome.returncode == 2
+    assert "Postgres does not run as root" in outcome.stderr
+    assert "DB_URL=" in outcome.stderr
