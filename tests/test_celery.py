@@ -32,9 +32,10 @@ def on_celery(new_checkout):
 
 
 def start(checkout, *arguments):
-    """Start make in a checkout; return it."""
+    """Start make in a checkout, by its arguments or a whole command line; return it."""
+    words = arguments if "make" in arguments else ("make", *arguments)
     return subprocess.Popen(
-        ["env", "--default-signal=INT", "make", *arguments],
+        ["env", "--default-signal=INT", *words],
         cwd=checkout.path,
         env={**os.environ, **checkout.variables},
         stdin=subprocess.DEVNULL,
@@ -137,7 +138,7 @@ def test_tasks_that_no_worker_takes_are_named_and_run_as_soon_as_one_has_joined(
     command = (on_celery.home / "join-command").read_text()
     assert command.strip() not in output  # it holds the broker's password
     other = new_checkout("celery")
-    worker = start(other, *shlex.split(command)[1:], f"SHARED={tmp_path}")
+    worker = start(other, *shlex.split(command))
     joined = read_until(worker, "takes tasks")
     output = make.stdout.read()
     assert make.wait(60) == 0, output
@@ -150,7 +151,7 @@ def test_tasks_that_no_worker_takes_are_named_and_run_as_soon_as_one_has_joined(
     assert "the worker has ended" in joined
     assert other.processes() == []
     # Its machine is gone now.
-    alone = other.make(*shlex.split(command)[1:], f"SHARED={tmp_path}")
+    alone = other.run("env", *shlex.split(command))
     assert alone.returncode == 2
     assert f"nobody answers at {HOST}, port {port + 1}" in alone.stderr
 

@@ -77,7 +77,7 @@ class Network:
     def join(self, name):
         """Start a worker on a host."""
         command = (self.checkouts["main"].home / "join-command").read_text()
-        self.make(name, *shlex.split(command), f"SHARED={self.shared}")
+        self.make(name, *shlex.split(command))
 
     def wait_for(self, sign, seconds):
         """Wait until the backfill has printed something."""

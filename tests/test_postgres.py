@@ -49,7 +49,7 @@ def test_make_all_on_postgres_ends_with_the_line_and_the_right_numbers(on_postgr
     assert servers(on_postgres) == []
 
 
-@guarantee("What is open", "Postgres and the broker: this machine alone, by a generated password.")
+@guarantee("What is open", "`DB=postgres`", "Postgres, at 127.0.0.1, by a generated password")
 def test_postgres_runs_for_as_long_as_somebody_uses_it_and_for_this_machine_alone(on_postgres):
     def use():
         return subprocess.Popen(

@@ -12,6 +12,7 @@ DOCUMENTS = [
     "docs/guarantees.md",
     "docs/architecture.md",
     "docs/your-own-dag.md",
+    "docs/scaling.md",
     "bench/README.md",
 ]
 
@@ -22,6 +23,7 @@ ELSEWHERE = {
     "make all EDITION=2": "test_end_to_end.py, of that edition",
     "make all EDITION=1.10": "test_end_to_end.py, of that edition",
 }
+OTHER_MACHINES = r"LISTEN=192\.|BROKER_URL="  # tests/test_hosts.py types these
 
 
 @pytest.mark.slow
@@ -41,6 +43,18 @@ def test_your_own_dag_can_be_followed_from_the_empty_file_to_the_green_line(new_
     code = re.search(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)[1]
     (checkout.path / name).write_text(code)
     walk(checkout, steps_of(text), request)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_scaling_can_be_followed_on_one_machine(new_checkout, request):
+    checkout = new_checkout()
+    if checkout.run("make", "doctor", "EXECUTOR=celery").returncode:
+        pytest.skip("Postgres or a broker is not installed")
+    steps = steps_of((PROJECT / "docs/scaling.md").read_text())
+    here = [step for step in steps if not re.search(OTHER_MACHINES, step[0])]
+    assert len(steps) == len(here) + 2
+    walk(checkout, here, request)
 
 
 def test_the_first_screen_is_two_commands():

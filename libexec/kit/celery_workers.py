@@ -91,7 +91,10 @@ class CeleryWorkers:
 
     def tell_how_to_join(self, api_url):
         """Print, or where others may read it, write to a file, what another machine has to type."""
-        command = f"make worker BROKER_URL={shlex.quote(self.broker_url)} API_URL={api_url}"
+        # Before the command: what stands after it, others see in a list of processes.
+        command = f"BROKER_URL={shlex.quote(self.broker_url)} API_URL={api_url} make worker"
+        shared = os.environ.get("SHARED")
+        command += f" SHARED={shlex.quote(shared)}" if shared else ""
         write_whole(self.join_command, command + "\n")
         if sys.stdout.isatty():
             print(f"   another machine joins with: {command}")
