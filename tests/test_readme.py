@@ -13,6 +13,7 @@ DOCUMENTS = [
     "docs/architecture.md",
     "docs/your-own-dag.md",
     "bench/README.md",
+    *sorted(str(path.relative_to(PROJECT)) for path in PROJECT.glob("exercises/**/README.md")),
 ]
 
 

@@ -21,6 +21,8 @@ RUN_BY = {
     "backfill": WALK,
     "results": WALK,
     "report": WALK,
+    "exercises": WALK,
+    "exercise": WALK,
     "ui": WALK,
     "stop": WALK,
     "verify": "test_targets.py::test_make_verify_and_make_test_run_the_tests_of_an_edition",
