@@ -2,7 +2,7 @@
 
 Run: pools set warehouse 2 'queries at the same time'
 Run: backfill -s 2024-01-01 -e 2024-01-01
-Editions: 3 2
+Editions: 3
 Why: A pool has slots, and a task instance holds one from the moment it is queued until it ends.
   The others wait, and the line counts them as waiting. A pool limits all DAGs together that use
   it, as a database needs it. max_active_tasks= of a DAG limits the tasks of a DAG run, and
