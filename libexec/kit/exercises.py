@@ -65,7 +65,8 @@ class Exercise:
         if os.environ["EDITION"] != "3":
             self.again += f" EDITION={os.environ['EDITION']}"
         text = (folder / "README.md").read_text(encoding="utf-8")
-        self.page, _, hint = text.partition("\n## Hint\n")
+        page, _, hint = text.partition("\n## Hint\n")
+        self.page = page.strip()
         self.hint = " ".join(hint.split())
         self.title = self.page.partition("\n")[0].partition(". ")[2]
 
