@@ -33,12 +33,12 @@ with DAG(
     catchup=False,
     max_active_tasks=1,  # a small machine: one task at a time
 ):
-    # It looks for the file once a second, and fails after fifteen seconds.
+    # It looks for the file every three seconds, and fails after twelve seconds.
     wait = FileSensor(
         task_id="wait",
         filepath=str(HERE / "ready.txt"),
-        poke_interval=1,
-        timeout=15,
+        poke_interval=3,
+        timeout=12,
         deferrable=True,
     )
     use = BashOperator(task_id="use", cwd=str(HERE), bash_command="cat ready.txt")
