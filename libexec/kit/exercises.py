@@ -1,6 +1,7 @@
 """The exercises: what their files say, and the learner's copies of them."""
 
 import ast
+import itertools
 import os
 import re
 import shlex
@@ -23,7 +24,8 @@ class CannotRun(Exception):
 
 def numbers_in(text):
     """Return the numbers of a prediction, or of a progress line, as {name: text}."""
-    return {name.rstrip(":"): number for name, number in NUMBER.findall(text)}
+    found = NUMBER.findall(text)
+    return {name.rstrip(":"): number.lstrip("0") or "0" for name, number in found}
 
 
 class Notes:
@@ -61,6 +63,7 @@ class Exercise:
         self.dag_id = self.name[3:].replace("-", "_")
         self.copy = MINE / self.name
         self.file = self.copy / "dag.py"
+        self.solution = MINE / f"{self.name}.solution" / "dag.py"  # as deep as the learner's
         self.again = f"make exercise N={self.number}"
         if os.environ["EDITION"] != "3":
             self.again += f" EDITION={os.environ['EDITION']}"
@@ -76,26 +79,19 @@ class Exercise:
             return "passed"
         return "begun" if self.file.exists() else ""
 
-    def begin(self):
-        """Make the learner's copy."""
-        self.copy.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(self.folder / "dag.py", self.file)
+    def place(self, name, folder):
+        """Copy a file of the exercise, to be the only DAG file of a folder of the learner's.
 
-    def reset(self):
-        """Bring the original back; return where the learner's copy is kept, or None."""
-        kept = None
-        if self.file.exists():
-            # No .py at the end: Airflow is not to read it.
-            names = (self.file.with_name(f"dag.py.kept-{number}") for number in range(1, 1000))
-            kept = self.file.rename(next(name for name in names if not name.exists()))
-        self.begin()
-        return kept
-
-    def solution(self):
-        """Copy the solution to a folder of its own, as deep as the learner's; return its file."""
-        folder = MINE / f"{self.name}.solution"
+        One that is there and differs is kept; returns its new path, or None.
+        """
         folder.mkdir(parents=True, exist_ok=True)
-        return Path(shutil.copyfile(self.folder / "solution.py", folder / "dag.py"))
+        new, file, kept = self.folder / name, folder / "dag.py", None
+        if file.exists() and file.read_bytes() != new.read_bytes():
+            # No .py at the end: Airflow is not to read it.
+            names = (folder / f"dag.py.kept-{number}" for number in itertools.count(1))
+            kept = file.rename(next(name for name in names if not name.exists()))
+        shutil.copyfile(new, file)
+        return kept
 
 
 def all_exercises():
