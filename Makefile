@@ -106,6 +106,17 @@ worker: begin $(STATE)/config.done
 	@rm -f .sandbox/last-make # give up the lock, as this goes on
 	@exec libexec/step "Work for another machine" bin/sandbox libexec/worker
 
+## exercises : small DAGs to predict and to mend: the list, and which ones you have passed
+exercises: CHECK := exercises
+exercises: begin $(READY)
+	@bin/sandbox libexec/exercise --list
+
+## exercise : one of them: make exercise N=1 prints its page, and from then on runs it
+exercise: CHECK := exercise
+exercise: begin $(STATE)/config.done
+	@libexec/step "Exercise $$N" bin/sandbox libexec/exercise "$$N" \
+	    $(if $(filter 1,$(RESET)),--reset) $(if $(filter 1,$(SOLUTION)),--solution)
+
 ### The proof
 
 ## verify : the proof, in two minutes: the line, the numbers, and a broken DAG
@@ -152,7 +163,7 @@ lock: begin $(if $(wildcard $(BASE)/env/bin/python),,$(BASE)/env.done)
 ## clean : remove the DAG runs, their results, and Airflow's state; keep the environment
 clean: begin
 	@libexec/refuse-beside-ui $(STATE)
-	rm -rf results/$(EDITION) $(STATE)/airflow $(STATE)/config.done $(STATE)/initdb.done $(STATE)/dags.done
+	rm -rf results/$(EDITION) $(STATE)/airflow $(STATE)/exercises $(STATE)/config.done $(STATE)/initdb.done $(STATE)/dags.done
 
 ## distclean : remove everything that the kit ever made
 distclean: begin

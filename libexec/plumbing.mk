@@ -42,6 +42,12 @@ PYTHON ?=
 DATA_URL ?=
 #: where make ui serves Airflow's web pages: http://127.0.0.1:PORT/
 PORT ?= 8080
+#: which of make exercises
+N :=
+#: 1 brings the exercise's DAG back as it was; yours is kept beside it
+RESET :=
+#: 1 runs the exercise's solution
+SOLUTION :=
 #: how many times make bench measures
 ROUNDS ?= 3
 #: 1 shows all that Airflow logs, as it goes
@@ -65,7 +71,7 @@ endif
 
 # A $ in a value would be make's to expand, and $(shell ...) would run: values are data.
 VARIABLES := EDITION DAG DATE START END OPTIONS EXECUTOR DB DB_URL BROKER_URL WORKERS LISTEN API_URL SHARED \
-    MAX_ACTIVE_RUNS ENV_MANAGER CONDA PYTHON DATA_URL PORT ROUNDS V
+    MAX_ACTIVE_RUNS ENV_MANAGER CONDA PYTHON DATA_URL PORT N RESET SOLUTION ROUNDS V
 $(foreach name,$(VARIABLES),$(if $(filter command environment,$(firstword $(origin $(name)))),\
     $(if $(findstring $$,$(value $(name))),$(error $(name) has a dollar sign in it))))
 # make takes any name, so a misspelt one (date=, EDTION=) would do nothing, and say nothing.
@@ -147,4 +153,4 @@ help:
 	    END     { printf "\nVariables and their present values, as in: make backfill START=2026-01-01\n%s", settings }' Makefile libexec/plumbing.mk
 
 .PHONY: begin check-place ready tools test-env all env config initdb list-dags list-tasks backfill results report
-.PHONY: ui stop worker verify test test-all lint screenshots bench doctor lock clean distclean help
+.PHONY: ui stop worker exercises exercise verify test test-all lint screenshots bench doctor lock clean distclean help

@@ -127,6 +127,17 @@ def test_a_changed_file_brings_back_the_steps_that_depend_on_it(done, changed, s
         assert plan(done, "list-dags") == ["List the DAGs"]
 
 
+def test_a_step_that_is_to_be_repeated_but_was_not_yet_does_not_count_as_damaged(done):
+    (done.home / "airflow.cfg").write_text("[core]\n")
+    with (done.path / "editions/3/edition.mk").open("a") as file:
+        file.write("# changed\n")
+    for _ in range(2):  # such as make env, and then make config
+        outcome = done.make("begin")
+        assert (outcome.returncode, outcome.stdout) == (0, "")
+    (done.home / "airflow.cfg").write_text("what is this\n")
+    assert "airflow.cfg is damaged" in done.make("begin").stdout
+
+
 def test_a_python_given_after_the_environment_is_reported_as_unused(new_checkout):
     checkout = new_checkout()
     given = f"PYTHON={sys.executable}"

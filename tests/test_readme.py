@@ -14,6 +14,7 @@ DOCUMENTS = [
     "docs/your-own-dag.md",
     "docs/scaling.md",
     "bench/README.md",
+    *sorted(str(path.relative_to(PROJECT)) for path in PROJECT.glob("exercises/**/README.md")),
 ]
 
 

@@ -21,7 +21,14 @@ def own_files():
         ).stdout.split("\0")
         paths = [PROJECT / name for name in names if name]
     else:
-        made = {".sandbox", "results", "__pycache__", ".pytest_cache", ".ruff_cache"}
+        made = {
+            ".sandbox",
+            "results",
+            "my-exercises",
+            "__pycache__",
+            ".pytest_cache",
+            ".ruff_cache",
+        }
         paths = [
             path for path in PROJECT.rglob("*") if not made & set(path.relative_to(PROJECT).parts)
         ]

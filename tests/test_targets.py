@@ -21,6 +21,8 @@ RUN_BY = {
     "backfill": WALK,
     "results": WALK,
     "report": WALK,
+    "exercises": WALK,
+    "exercise": WALK,
     "ui": WALK,
     "stop": WALK,
     "worker": "test_hosts.py::test_a_worker_is_cut_off_another_is_killed_and_no_day_is_lost",

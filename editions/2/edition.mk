@@ -30,7 +30,7 @@ LOCK_OPTIONS := --python-version 3.10
 # The other tests are of the kit, not of an edition; edition 3 has them run.
 VERIFY := tests/test_end_to_end.py tests/test_control.py
 TESTS  := $(VERIFY) tests/test_edited_dag.py tests/test_old_backfill.py tests/test_old_ui.py \
-          tests/test_report.py tests/test_security.py tests/test_shapes.py
+          tests/test_report.py tests/test_security.py tests/test_shapes.py tests/test_exercises.py
 
 # Signs session cookies.
 SECRETS  := webserver.secret_key

@@ -36,7 +36,8 @@ TESTS  := --ignore=tests/test_browser.py
 # 64 bytes or more, so that Airflow does not warn of a weak key.
 SECRETS  := api_auth.jwt_secret
 # A DAG is stored whenever its file has changed: Airflow's own limit is once in 30 seconds, and it says
-# nothing of what it left out. Quiet commands, but tasks that log what they print. Servers for this
+# nothing of what it left out. Quiet commands, but tasks that log what they print: what a command
+# prints is logged by airflow.task, and Python's print() by task. Servers for this
 # machine alone, without the pages that have a CDN's scripts read the API's description. As the
 # machine is small, fewer workers than the 32 of the default, which look around more often. On Linux
 # they are forked, on Python 3.14, too: then they need not load Airflow again, nor have a socket in
@@ -46,7 +47,7 @@ SETTINGS  = core.load_examples=False \
             core.min_serialized_dag_update_interval=0 \
             core.parallelism=$(if $(filter celery,$(EXECUTOR)),32,8) \
             logging.logging_level=WARNING \
-            logging.namespace_levels=airflow.task=INFO \
+            logging.namespace_levels=airflow.task=INFO,task=INFO \
             api.host=127.0.0.1 \
             api.enable_swagger_ui=False \
             workers.min_heartbeat_interval=1 \

@@ -122,7 +122,10 @@ def tail(log, lines=LOG_TAIL):
     shown_lines = []
     for line in log.read_text(errors="replace").splitlines():
         with contextlib.suppress(ValueError, KeyError, TypeError):
-            line = str(json.loads(line)["event"])
+            entry = json.loads(line)
+            line = str(entry["event"])
+            for error in entry.get("error_detail") or []:  # a Python task's exception
+                line += f"\n{error['exc_type']}: {error['exc_value']}"
         # "::group::" and the like are for the web page, which folds what is between them.
         shown_lines += [part for part in line.splitlines() if not part.startswith("::")]
     return "\n".join("     | " + line for line in shown_lines[-lines:])

@@ -17,7 +17,9 @@ PROJECT = Path(__file__).resolve().parents[2]
 
 AWKWARD = "air flow & 100% ö"  # blanks, shell and config metacharacters, a letter beyond ASCII
 
-NOT_COPIED = shutil.ignore_patterns(".git", ".sandbox", "results", "__pycache__", ".*_cache")
+NOT_COPIED = shutil.ignore_patterns(
+    ".git", ".sandbox", "results", "my-exercises", "__pycache__", ".*_cache"
+)
 
 checkouts = []  # all that the tests in this process have made
 

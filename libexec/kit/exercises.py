@@ -1,0 +1,106 @@
+"""The exercises: what their files say, and the learner's copies of them."""
+
+import ast
+import itertools
+import os
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+from kit.paths import shown
+
+ROOT = Path(__file__).resolve().parents[2]
+MINE = ROOT / "my-exercises"
+FIELD = re.compile(r"^(Run|Why|Log of (\w+) of ([\d-]+)): (.*(?:\n +.*)*)", re.MULTILINE)
+# In a progress line, `finished run 3 of 3` and `failed: 0`; all other numbers are like the latter.
+NUMBER = re.compile(r"(finished run|\bof|[a-z][\w .*-]*:) +(\d+|\?)")
+LABELS = {"finished run": "finished runs", "of": "DAG runs"}
+
+
+class CannotRun(Exception):
+    """The exercise can't be run; the message says why."""
+
+
+def numbers_in(text):
+    """Return the numbers of a prediction, or of a progress line, as {name: text}."""
+    found = NUMBER.findall(text)
+    return {name.rstrip(":"): number.lstrip("0") or "0" for name, number in found}
+
+
+class Notes:
+    """What the docstring of a DAG file says.
+
+    runs: commands, lists of words. numbers: {name: text}, a number or a question mark. logs:
+    [(task, day, what its log has to say)]. why: what there was to learn.
+    Raises CannotRun if Python can't read the file.
+    """
+
+    def __init__(self, file):
+        try:
+            text = ast.get_docstring(ast.parse(file.read_bytes())) or ""
+        except (SyntaxError, ValueError) as error:
+            line = getattr(error, "lineno", None) or 1
+            text = getattr(error, "msg", error)
+            raise CannotRun(f"{shown(file)}:{line}: {type(error).__name__}: {text}") from error
+        fields = FIELD.findall(text)
+        try:
+            self.runs = [shlex.split(value) for name, *_, value in fields if name == "Run"]
+        except ValueError as error:
+            raise CannotRun(f"{shown(file)}: its Run: line: {error}") from error
+        if not all(self.runs) or not self.runs:
+            raise CannotRun(f"{shown(file)} does not say what to run; RESET=1 brings that back")
+        self.logs = [(task, day, value) for _, task, day, value in fields if task]
+        self.why = " ".join(" ".join(value.split()) for name, *_, value in fields if name == "Why")
+        self.numbers = numbers_in(text.partition("rediction:")[2])
+
+
+class Exercise:
+    """A folder of exercises/, and the learner's copy of it."""
+
+    def __init__(self, folder):
+        self.folder, self.name, self.number = folder, folder.name, int(folder.name[:2])
+        self.dag_id = self.name[3:].replace("-", "_")
+        self.copy = MINE / self.name
+        self.file = self.copy / "dag.py"
+        self.solution = MINE / f"{self.name}.solution" / "dag.py"  # as deep as the learner's
+        self.again = f"make exercise N={self.number}"
+        if os.environ["EDITION"] != "3":
+            self.again += f" EDITION={os.environ['EDITION']}"
+        text = (folder / "README.md").read_text(encoding="utf-8")
+        page, _, hint = text.partition("\n## Hint\n")
+        self.page = page.strip()
+        self.hint = " ".join(hint.split())
+        self.title = self.page.partition("\n")[0].partition(". ")[2]
+
+    def state(self):
+        """Return how far the learner is: passed, begun, or nothing."""
+        if (self.copy / "passed.txt").exists():
+            return "passed"
+        return "begun" if self.file.exists() else ""
+
+    def place(self, name, folder):
+        """Copy a file of the exercise, to be the only DAG file of a folder of the learner's.
+
+        One that is there and differs is kept; returns its new path, or None.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        new, file, kept = self.folder / name, folder / "dag.py", None
+        if file.exists() and file.read_bytes() != new.read_bytes():
+            # No .py at the end: Airflow is not to read it.
+            names = (folder / f"dag.py.kept-{number}" for number in itertools.count(1))
+            kept = file.rename(next(name for name in names if not name.exists()))
+        shutil.copyfile(new, file)
+        return kept
+
+
+def all_exercises():
+    """Return the exercises that run on this edition, in their order."""
+    runs_here = re.compile(rf"^Editions:.*\b{os.environ['EDITION']}\b", re.MULTILINE)
+    files = sorted((ROOT / "exercises").glob("[0-9][0-9]-*/solution.py"))
+    return [Exercise(file.parent) for file in files if runs_here.search(file.read_text("utf-8"))]
+
+
+def differences(left, right):
+    """Return the names of the numbers of the one that are not those of the other."""
+    return [name for name in left if left[name] != right.get(name)]
