@@ -142,6 +142,7 @@ def test_what_can_not_be_run_is_refused_in_one_line(fresh, old, new, message):
         (["exercise", "N=99"], "there is no exercise 99; make exercises lists them"),
         (["exercise", "N=1", "RESET=yes"], "RESET=1, SOLUTION=1 or neither"),
         (["exercise", "N=1", "RESET=1", "SOLUTION=1"], "RESET=1, SOLUTION=1 or neither"),
+        (["exercise", "N=1", "EXECUTOR=celery"], "without EXECUTOR= and DB="),
     ],
 )
 def test_a_wrong_number_is_refused_before_anything_is_touched(new_checkout, arguments, reason):
