@@ -226,9 +226,7 @@ class OwnServers(Backfill):
         Raises CannotRun or ServerEnded.
         """
         with ProcessTree(self.record) as tree:
-            # A team's Postgres and broker may be restarted, on which Airflow's servers end.
-            restarts = RESTARTS if os.environ.get("BROKER_URL") else 0
-            self.servers = Servers(tree, self.logs, restarts)
+            self.servers = Servers(tree, self.logs, self.restarts())
             self.check = self.servers.check
             try:
                 self.repair(tree)
@@ -246,10 +244,7 @@ class OwnServers(Backfill):
                 # find an API that is still loading, and give up on it after five seconds.
                 self.database.pause_dag(self.dag_id, False)
                 outcome = self.watch()
-                # An executor that is asked to stop waits for its tasks, the last of which closes
-                # its log after its last report. Not for ever: one stop in some fourteen was seen
-                # to hang, and by now nothing but the end of a log can be lost.
-                self.servers.stop("scheduler", timeout=5)
+                self.stop_executor(all(map(succeeded, outcome[0])))
             finally:
                 # Leave nothing running and nothing open, whatever happened.
                 ignore_signals()
@@ -257,6 +252,24 @@ class OwnServers(Backfill):
                 self.close_backfills()
                 self.database.pause_dag(self.dag_id, self.was_paused)
         return self.conclude(*outcome)
+
+    def restarts(self):
+        """Return how many times servers that end by themselves are started again.
+
+        A team's Postgres and broker may be restarted, on which Airflow's servers end. Tasks in
+        workers outlive that; those of LocalExecutor end with the scheduler.
+        """
+        named = os.environ.get("BROKER_URL") or self.home.with_name("db-url").exists()
+        return RESTARTS if self.workers and named else 0
+
+    def stop_executor(self, all_went_well):
+        """Let the executor end its tasks, the last of which closes its log after its last report.
+
+        Not for ever: one stop in some fourteen was seen to hang, and by now nothing but the end of
+        a log can be lost. Workers take some seconds; where no log is to be shown, they are killed.
+        """
+        workers = [] if all_went_well or not self.workers else self.workers.names()
+        self.servers.stop("scheduler", *workers, timeout=5)
 
     def repair(self, tree):
         """Close what an earlier run left open when it was killed."""

@@ -39,7 +39,10 @@ class CeleryWorkers:
         self.join_command = home / "join-command"
         self.broker_url = os.environ.get("BROKER_URL")
         if not number and not listen:
-            raise CannotWork("WORKERS=0, and no other machine is let in: LISTEN=ADDRESS does that")
+            raise CannotWork(
+                "WORKERS=0 leaves nobody to run tasks, unless make backfill lets other machines in:"
+                " LISTEN=ADDRESS"
+            )
         self.own_broker = None if self.broker_url else broker_program()
         if self.own_broker:
             port = listen[1] + 1 if listen else free_port()
@@ -72,12 +75,15 @@ class CeleryWorkers:
             write_whole(file, secrets.token_urlsafe(PASSWORD_BYTES) + "\n")
         return file.read_text().strip()
 
+    def names(self):
+        """Return the names of the workers of this machine."""
+        return [f"worker-{number}" for number in range(1, self.number + 1)]
+
     def start(self, servers, **environment):
         """Start the broker and the workers among servers, with more variables for the workers."""
         if self.own_broker:
             servers.start("broker", [self.own_broker, str(self.configuration)])
-        for number in range(1, self.number + 1):
-            name = f"worker-{number}"
+        for name in self.names():
             servers.start(name, worker_command(name), **{**self.environment(), **environment})
 
     def where(self):

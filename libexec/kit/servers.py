@@ -85,12 +85,17 @@ class Servers:
                 command, environment = self._how[name]
                 self.start(name, command, **environment)
 
-    def stop(self, name, timeout):
-        """Ask a server to end, and wait for that, but at most timeout seconds."""
-        process, _ = self._running.pop(name)
-        process.terminate()
+    def stop(self, *names, timeout):
+        """Ask servers to end, and wait for that, but at most timeout seconds."""
+        processes = [self._running.pop(name)[0] for name in names]
+        for process in processes:
+            process.terminate()
+
+        def all_ended():
+            return all(process.poll() is not None for process in processes)
+
         with contextlib.suppress(TimeoutError):
-            wait(lambda: process.poll() is not None, f"the {name} to end", self.check, timeout)
+            wait(all_ended, f"the {names[0]} to end", self.check, timeout)
 
 
 def wait(condition, what, check=lambda: None, timeout=START_TIMEOUT):
