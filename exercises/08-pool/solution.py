@@ -4,10 +4,9 @@ Run: pools set warehouse 2 'queries at the same time'
 Run: backfill -s 2024-01-01 -e 2024-01-01
 Editions: 3
 Why: A pool has slots, and a task instance holds one from the moment it is queued until it ends.
-  The others wait, and the line counts them as waiting. A pool limits all DAGs together that use
-  it, as a database needs it. max_active_tasks= of a DAG limits the tasks of a DAG run, and
-  --max-active-runs how many days of a backfill run at once. If a DAG asks for a pool that does
-  not exist, no such task ever runs.
+  The others wait, and the line counts them as waiting. A pool counts the tasks of all DAGs, as
+  a database does not care which DAG asks. If a DAG asks for a pool that does not exist, no such
+  task ever runs.
 
 Prediction:
   finished run 1 of 1 | tasks waiting: 0 | succeeded: 6 | running: 0

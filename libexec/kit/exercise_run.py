@@ -112,7 +112,7 @@ class Sandbox:
                 raise CannotRun(f"airflow {words[0]} failed; what is said above is the reason")
         lines = [numbers_in(line) for line in LINE.findall(output or "")]
         if not lines:
-            raise CannotRun("it ended without a progress line; what is said above is the reason")
+            raise CannotRun("the backfill did not start; the reason is above")
         return code, lines
 
     def files(self, name):

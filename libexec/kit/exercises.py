@@ -71,6 +71,7 @@ class Exercise:
         page, _, hint = text.partition("\n## Hint\n")
         self.page = page.strip()
         self.hint = " ".join(hint.split())
+        self.is_only_predicted = "There is nothing to mend here." in page
         self.title = self.page.partition("\n")[0].partition(". ")[2]
 
     def state(self):
