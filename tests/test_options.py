@@ -93,7 +93,7 @@ def test_days_that_are_not_to_run_again_do_not_and_if_none_is_left_it_fails(chec
     [
         ("--max-active-runs 0", "less than 1"),
         ("--max-active-runs many", "invalid int"),
-        ("--dag-run-conf {", "invalid"),
+        ("--dag-run-conf {", "not a JSON object"),
         ("--dag-run-conf [1]", "not a JSON object"),
         ("--reprocess-behavior all", "invalid choice"),
         ("--no-such-option", "unrecognized"),

@@ -81,6 +81,36 @@ def test_postgres_runs_for_as_long_as_somebody_uses_it_and_for_this_machine_alon
     assert (on_postgres.home / "postgres.password").stat().st_mode & 0o777 == 0o600
 
 
+@guarantee(
+    "More machines",
+    "kill -9 of Postgres, of what looks after it, and of the command that uses it, all at once",
+    "the next command starts it again",
+)
+def test_after_a_kill_of_everything_the_next_command_starts_postgres_again(on_postgres):
+    for _ in range(3):
+        user = subprocess.Popen(
+            ["bin/sandbox", "sh", "-c", "echo here; read -r _"],
+            cwd=on_postgres.path,
+            env={**os.environ, **on_postgres.variables},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        assert user.stdout.readline() == b"here\n"
+        home = str(on_postgres.home)
+        victims = [*servers(on_postgres), psutil.Process(user.pid)]
+        for process in psutil.process_iter(["cmdline"]):
+            words = process.info["cmdline"] or []
+            if words[1:2] == ["-m"] and words[-1].startswith(home):  # the keeper, and its guard
+                victims.append(process)
+        for process in victims:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        user.stdin.close()
+        again = on_postgres.run("bin/sandbox", "echo", "there")
+        assert (again.returncode, again.stdout) == (0, "there\n"), again.stderr
+        user.wait()
+
+
 @pytest.mark.parametrize("what", ["postgres", "keeper"])
 @guarantee(
     "More machines",

@@ -19,6 +19,8 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
+
 from kit.interruption import ignore_signals
 from kit.paths import shown, write_whole
 from kit.process_tree import ProcessTree
@@ -169,9 +171,27 @@ def start_keeper(home):
         )
 
 
+def remove_stale_lock(home):
+    """Remove the lock file of a postmaster that is dead.
+
+    Postgres does that itself, but takes a process that was killed and that nobody has waited for
+    yet, a zombie, for a living one.
+    """
+    lock = data_folder(home) / "postmaster.pid"
+    with contextlib.suppress(FileNotFoundError):
+        pid = int(lock.read_text().split()[0])
+        try:
+            is_dead = psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            is_dead = True
+        if is_dead:
+            lock.unlink()
+
+
 def keep(home):
     """Run the server until nobody uses it any more; return the exit code."""
     with ProcessTree(record_of(home)) as tree, (home / "postgres.users").open("a") as users:
+        remove_stale_lock(home)
         port = free_port()
         password = (home / "postgres.password").read_text().strip()
         address = f"{USER}:{password}@{HOST}:{port}/{DATABASE}"
