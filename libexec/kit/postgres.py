@@ -21,7 +21,6 @@ from pathlib import Path
 
 import psutil
 
-from kit.interruption import ignore_signals
 from kit.paths import shown, write_whole
 from kit.process_tree import ProcessTree
 from kit.servers import HOST, free_port, tail
@@ -191,6 +190,8 @@ def remove_stale_lock(home):
 def keep(home):
     """Run the server until nobody uses it any more; return the exit code."""
     with ProcessTree(record_of(home)) as tree, (home / "postgres.users").open("a") as users:
+        if take(users, fcntl.LOCK_EX):
+            return 0  # this one waited for the end of another keeper, and nobody is left to serve
         remove_stale_lock(home)
         port = free_port()
         password = (home / "postgres.password").read_text().strip()
@@ -215,7 +216,6 @@ def keep(home):
 
 
 if __name__ == "__main__":
-    ignore_signals()
     try:
         sys.exit(keep(Path(sys.argv[1])))
     except BlockingIOError:
