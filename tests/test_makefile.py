@@ -217,6 +217,8 @@ def test_a_checkout_that_has_moved_makes_its_environment_again(new_checkout, tmp
         (["EXECUTOR=celery", "LISTEN=::"], "is not one address of this machine"),
         (["EXECUTOR=celery", "LISTEN=10.0.0.1", "PORT=80"], "is not a port for other machines"),
         (["SHARED=here"], "is not a path from the root"),
+        (["SHARED=/a b"], "has a blank, a quote or a wildcard in it"),
+        (["SHARED=/a`b"], "has a blank, a quote or a wildcard in it"),
         (["SHARED=/gone"], "is not a folder that you can write to"),
         (["date=2024-01-01"], "there is no variable date; make help lists them"),
         (["EDTION=2"], "there is no variable EDTION; make help lists them"),
