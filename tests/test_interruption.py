@@ -312,7 +312,7 @@ def test_a_damaged_file_is_reported_and_set_aside(ready, name, damage):
     damage(file)
     damaged = file.read_bytes() if file.exists() else None
     before = set(ready.state.glob("set-aside/*"))
-    outcome = ready.run("libexec/repair-state", ".sandbox/3")
+    outcome = ready.run("libexec/repair-state", ".sandbox/3", ".sandbox/3")
     assert outcome.returncode == 0, outcome.stderr
     (told,) = re.findall(r"repaired: (.*)", outcome.stdout)
     assert name in told
@@ -323,7 +323,7 @@ def test_a_damaged_file_is_reported_and_set_aside(ready, name, damage):
     )
     file.write_bytes(whole[0])
     stamp.write_bytes(whole[1])
-    assert ready.run("libexec/repair-state", ".sandbox/3").stdout == ""
+    assert ready.run("libexec/repair-state", ".sandbox/3", ".sandbox/3").stdout == ""
 
 
 @guarantee(
@@ -363,7 +363,7 @@ def test_a_lost_or_damaged_stamp_loses_nothing(ready, stamp, content):
     else:
         file.write_text(content)
     if stamp == "env":
-        outcome = ready.run("libexec/repair-state", ".sandbox/3")
+        outcome = ready.run("libexec/repair-state", ".sandbox/3", ".sandbox/3")
         assert "the checkout has moved" in outcome.stdout
         ready.done("env", "config", "initdb", "dags")
         return
@@ -386,6 +386,6 @@ def test_an_environment_whose_python_is_gone_is_made_again(new_checkout, tmp_pat
     (checkout.state / "env").unlink()
     (checkout.state / "env/bin").mkdir(parents=True)
     (checkout.state / "env/bin/python").symlink_to("/gone/python3")
-    outcome = checkout.run("libexec/repair-state", ".sandbox/3")
+    outcome = checkout.run("libexec/repair-state", ".sandbox/3", ".sandbox/3")
     assert "the environment's Python does not run any more" in outcome.stdout
     assert not (checkout.state / "env.done").exists()

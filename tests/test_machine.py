@@ -82,7 +82,7 @@ def test_a_full_disk_is_named_and_with_room_again_the_step_works(small_disk, ste
 def test_on_a_full_disk_the_database_is_not_taken_for_damaged(small_disk):
     assert small_disk.make("initdb").returncode == 0
     small_disk.disk.fill(0)
-    outcome = small_disk.run("libexec/repair-state", ".sandbox/3")
+    outcome = small_disk.run("libexec/repair-state", ".sandbox/3", ".sandbox/3")
     small_disk.disk.free()
     assert (outcome.returncode, outcome.stdout) == (0, "")
 

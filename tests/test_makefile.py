@@ -152,9 +152,9 @@ def test_a_python_given_after_the_environment_is_reported_as_unused(new_checkout
 
 def test_a_checkout_that_has_moved_makes_its_environment_again(new_checkout, tmp_path):
     checkout = new_checkout()
-    assert checkout.run("libexec/repair-state", ".sandbox/3").stdout == ""
+    assert checkout.run("libexec/repair-state", ".sandbox/3", ".sandbox/3").stdout == ""
     moved = checkout.path.rename(tmp_path / "moved")
-    command = ["bash", "-c", "libexec/repair-state .sandbox/3; make -n env"]
+    command = ["bash", "-c", "libexec/repair-state .sandbox/3 .sandbox/3; make -n env"]
     outcome = subprocess.run(command, cwd=moved, capture_output=True, text=True)
     assert "repaired: the checkout has moved" in outcome.stdout
     assert "Make the environment" in outcome.stdout
