@@ -15,8 +15,6 @@ elif has apt-get; then
     manager=apt installer="${sudo}apt install"
 elif has brew; then
     manager=brew installer='brew install'
-elif has conda; then # for what is no part of the environment
-    manager=conda installer='conda install -c conda-forge'
 fi
 machine=$(uname -sm 2>/dev/null) || machine=unknown # such as "Linux x86_64"
 
@@ -45,7 +43,7 @@ package() {
     brew:chromium) echo google-chrome chromedriver ;;
     dnf:postgres) echo postgresql-server ;;
     brew:postgres) echo postgresql@18 ;;
-    *:postgres) echo postgresql ;; # of Debian and of conda-forge
+    *:postgres) echo postgresql ;;
     dnf:broker) echo valkey ;;
     apt:broker) echo redis-server ;;
     *:broker) echo valkey ;;
@@ -69,8 +67,11 @@ python_package() {
 
 # how_to_install PACKAGE ...: print the command; nothing if there is no package.
 how_to_install() {
-    local name apple='' packages=''
+    local name apple='' packages='' installer=$installer
     for name in "$@"; do
+        case $manager:$name in # of what the kit may need, conda has only these
+        :postgresql | :valkey) ! has conda || installer='conda install -c conda-forge' ;;
+        esac
         case $machine:$name in
         Darwin*:make | Darwin*:git | Darwin*:g++) apple='xcode-select --install' ;;
         *) packages="$packages $name" ;;

@@ -209,7 +209,7 @@ def test_what_ci_audits_can_be_read():
     loader.exec_module(audit)
     workflow = (PROJECT / ".github/workflows/ci.yml").read_text()
     locks = re.findall(r"libexec/audit (\S+)", workflow)
-    assert locks == ["editions/3/requirements.txt", "tests/tools.txt"]
+    assert locks == ["editions/3/requirements.txt", "editions/3/scale.txt", "tests/tools.txt"]
     for lock in locks:
         assert audit.pins(PROJECT / lock)
         audit.listed((PROJECT / lock).with_name("known-vulnerabilities.txt"))

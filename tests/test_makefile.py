@@ -201,7 +201,6 @@ def test_a_checkout_that_has_moved_makes_its_environment_again(new_checkout, tmp
         (["EXECUTOR=kubernetes"], "EXECUTOR=kubernetes is unknown"),
         (["DB=mysql"], "DB=mysql is unknown"),
         (["EXECUTOR=celery", "DB=sqlite"], "needs a database that takes more than one writer"),
-        (["DB=postgres", "EDITION=2"], "are for EDITION=3"),
         (
             ["DB=postgres", "DB_URL=mysql://me:topsecret@a/b"],
             "DB_URL is not the address of a Postgres",
@@ -233,6 +232,13 @@ def test_a_bad_variable_is_refused_in_one_line_before_anything_is_touched(
     assert outcome.returncode == 2
     assert reason in outcome.stderr.splitlines()[0]
     assert sorted(checkout.path.rglob("*")) == before
+
+
+def test_postgres_is_refused_on_an_older_edition(new_checkout):
+    given = "EDITION=2 DB=postgres DATE=2024-01-01 START=2024-01-01 END=2024-01-01"
+    outcome = new_checkout().run("env", *given.split(), "libexec/check-input")
+    assert outcome.returncode == 2
+    assert "EXECUTOR=celery and DB=postgres are for EDITION=3" in outcome.stderr
 
 
 @guarantee(

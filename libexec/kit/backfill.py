@@ -179,6 +179,8 @@ class Backfill:
         alive = executor_workers(self.record)
         self.check()  # or have all of them ended?
         if alive and seen - alive:
+            with contextlib.suppress(TimeoutError):  # or are all of them just ending?
+                wait(lambda: False, "the servers to end", self.check, 3)
             log = self.logs / "scheduler.log"
             raise CannotRun(
                 f"a process that runs tasks was killed; the end of {shown(log)}:\n{tail(log)}"
