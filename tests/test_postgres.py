@@ -11,7 +11,7 @@ import pytest
 from kit import postgres
 from kit.process_tree import members
 from kit.servers import HOST, listeners
-from support.backfills import DAY, wait
+from support.backfills import DAY, start_until, wait
 from support.faults import Mounts
 from support.guarantees import guarantee
 from support.lines import GOLDEN, all_succeeded, progress, results_of
@@ -40,6 +40,17 @@ def servers(checkout):
     return members(postgres.record_of(checkout.home))
 
 
+def use(checkout):
+    """Start a command that uses the checkout's Postgres until its input ends; return its Popen."""
+    return subprocess.Popen(
+        ["bin/sandbox", "sh", "-c", "echo here; read -r _"],
+        cwd=checkout.path,
+        env={**os.environ, **checkout.variables},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+
+
 def test_make_all_on_postgres_ends_with_the_line_and_the_right_numbers(on_postgres):
     assert on_postgres.all.returncode == 0, on_postgres.all.stdout
     assert progress(on_postgres.all.stdout)[-1] == all_succeeded()
@@ -51,16 +62,7 @@ def test_make_all_on_postgres_ends_with_the_line_and_the_right_numbers(on_postgr
 
 @guarantee("What is open", "`DB=postgres`", "Postgres, at 127.0.0.1, by a generated password")
 def test_postgres_runs_for_as_long_as_somebody_uses_it_and_for_this_machine_alone(on_postgres):
-    def use():
-        return subprocess.Popen(
-            ["bin/sandbox", "sh", "-c", "echo here; read -r _"],
-            cwd=on_postgres.path,
-            env={**os.environ, **on_postgres.variables},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-        )
-
-    with use() as one, use() as other:
+    with use(on_postgres) as one, use(on_postgres) as other:
         assert one.stdout.readline() == other.stdout.readline() == b"here\n"
         found = servers(on_postgres)
         assert len(listeners(found)) == 1
@@ -88,13 +90,7 @@ def test_postgres_runs_for_as_long_as_somebody_uses_it_and_for_this_machine_alon
 )
 def test_after_a_kill_of_everything_the_next_command_starts_postgres_again(on_postgres):
     for _ in range(3):
-        user = subprocess.Popen(
-            ["bin/sandbox", "sh", "-c", "echo here; read -r _"],
-            cwd=on_postgres.path,
-            env={**os.environ, **on_postgres.variables},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-        )
+        user = use(on_postgres)
         assert user.stdout.readline() == b"here\n"
         home = str(on_postgres.home)
         victims = [*servers(on_postgres), psutil.Process(user.pid)]
@@ -119,22 +115,7 @@ def test_after_a_kill_of_everything_the_next_command_starts_postgres_again(on_po
 )
 def test_postgres_killed_in_a_backfill_loses_nothing_that_was_committed(on_postgres, what):
     assert on_postgres.all.returncode == 0
-    make = subprocess.Popen(
-        ["make", "backfill", f"DATE={DAY}"],
-        cwd=on_postgres.path,
-        env={**os.environ, **on_postgres.variables},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-    output = ""
-    for line in make.stdout:
-        output += line
-        if "succeeded: 1" in line:
-            break
-    else:
-        raise AssertionError(output)
+    make = start_until(on_postgres, "succeeded: 1")
     if what == "keeper":
         (victim,) = [
             process
@@ -144,7 +125,7 @@ def test_postgres_killed_in_a_backfill_loses_nothing_that_was_committed(on_postg
     else:
         victim = min(servers(on_postgres), key=psutil.Process.create_time)
     victim.kill()
-    output += make.stdout.read()
+    output = make.stdout.read()
     assert make.wait(120) == 2, output
     assert "then run" in output or "to run it again" in output or "ended by itself" in output, (
         output

@@ -43,10 +43,16 @@ TASK_INSTANCES = (  # of the backfill ?
 )
 
 
+def postgres_url():
+    """Return the URL of the metadata database if Airflow's variable names a Postgres, or None."""
+    url = os.environ.get(URL, "")
+    return url if url.startswith("postgresql") else None
+
+
 def open_database(home):
     """Return the MetadataDB of an AIRFLOW_HOME: a Postgres, if Airflow's variable names one."""
-    url = os.environ.get(URL, "")
-    if url.startswith("postgresql"):
+    url = postgres_url()
+    if url:
         # One of our own that has ended does not come back; one that DB_URL names may be restarted.
         named = home.with_name("db-url").exists()
         return MetadataDB(Postgres(url, RESTART_TIME if named else 0))
@@ -55,8 +61,7 @@ def open_database(home):
 
 def database_name(home):
     """Return how to call the metadata database of an AIRFLOW_HOME in a message."""
-    named = os.environ.get(URL, "").startswith("postgresql")
-    return "in Postgres" if named else shown(home / "airflow.db")
+    return "in Postgres" if postgres_url() else shown(home / "airflow.db")
 
 
 class DatabaseError(sqlite3.Error):
@@ -70,15 +75,13 @@ class SQLite:
     """A connection to the SQLite file at path, which has to exist.
 
     has_one_writer: whether a second writer has to wait for the first one's transaction to end.
-    name: how to call it in a message.
     """
 
     has_one_writer = True
 
     def __init__(self, path):
-        self.name = shown(path)
         if not path.exists():
-            raise FileNotFoundError(errno.ENOENT, "there is no metadata database", self.name)
+            raise FileNotFoundError(errno.ENOENT, "there is no metadata database", shown(path))
         # Every statement is its own transaction (isolation_level=None), and waits for the
         # scheduler's to end for at most half a minute.
         self._connection = sqlite3.connect(
@@ -122,7 +125,6 @@ class Postgres:
             self._connect()
         except psycopg.Error as error:
             raise DatabaseError(str(error).strip()) from error
-        self.name = f"in Postgres on {self._connection.info.host}"
 
     def _connect(self):
         """Connect, if there is no connection (any more)."""
@@ -163,14 +165,17 @@ class MetadataDB:
 
     def __init__(self, database):
         self._db = database
-        self.has_one_writer, self.name = database.has_one_writer, database.name
-        self.version = database.version
+        self.has_one_writer, self.version = database.has_one_writer, database.version
 
     def _rows(self, query, *parameters):
         return self._db.run(query, parameters)[0]
 
     def _change(self, statement, *parameters):
         return self._db.run(statement, parameters)[1]
+
+    def _key(self):
+        """Return the column by which a task instance knows its DAG run; of 1.10 it is a date."""
+        return "run_id" if "run_id" in self._db.columns("task_instance") else "execution_date"
 
     def dag_ids(self):
         """Return the ids of the DAGs that can be run, sorted (Airflow 3)."""
@@ -228,9 +233,7 @@ class MetadataDB:
         Their backfills wait for ever for tasks in these states, even if told to run them again.
         No backfill may be running. Returns how many task instances that were.
         """
-        key = (
-            "run_id" if "run_id" in self._db.columns("task_instance") else "execution_date"
-        )  # 2 or 1.10
+        key = self._key()
         backfills = f"SELECT dag_id, {key} FROM dag_run WHERE run_id GLOB 'backfill_*'"
         failed = self._change(
             "UPDATE task_instance SET state = 'failed' WHERE state IN ('scheduled', 'queued',"
@@ -304,10 +307,9 @@ class MetadataDB:
 
     def run_of_day(self, dag_id, day):
         """Return the DayRun of a DAG for a logical date (YYYY-MM-DD), the newest one, or None."""
-        # Before Airflow 3 the logical date was called execution_date; before 2 it was also what
-        # a task instance knew its DAG run by.
+        # Before Airflow 3 the logical date was called execution_date.
         date = "logical_date" if "logical_date" in self._db.columns("dag_run") else "execution_date"
-        key = "run_id" if "run_id" in self._db.columns("task_instance") else "execution_date"
+        key = self._key()
         runs = self._rows(
             "SELECT id, run_id, state FROM dag_run"
             f" WHERE dag_id = ? AND substr(cast({date} AS text), 1, 10) = ?"

@@ -1,5 +1,6 @@
 """Backfills that a test starts, and waits for."""
 
+import os
 import re
 import subprocess
 import time
@@ -12,6 +13,7 @@ def start(checkout, *arguments, stderr=subprocess.STDOUT):
     return subprocess.Popen(
         ["make", "backfill", f"DATE={DAY}", *arguments],
         cwd=checkout.path,
+        env={**os.environ, **checkout.variables},
         stdout=subprocess.PIPE,
         stderr=stderr,
         text=True,
