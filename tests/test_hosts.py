@@ -154,9 +154,8 @@ class DataHost:
         password = self.folder / "password"
         password.write_text("secret\n")
         self.data = self.folder / "postgres"
-        initdb = [postgres.program("initdb"), "-D", self.data, "-U", "team", "-A", "scram-sha-256"]
-        initdb += [f"--pwfile={password}", "--no-sync"]
-        subprocess.run(postgres.unprivileged(initdb), check=True, capture_output=True)
+        initdb = postgres.unprivileged(postgres.cluster_command(self.data, "team", password))
+        subprocess.run(initdb, check=True, capture_output=True)
         with (self.data / "pg_hba.conf").open("a") as file:
             file.write("host all all 10.77.0.0/24 scram-sha-256\n")
         self.start_postgres()
@@ -174,9 +173,7 @@ class DataHost:
             return subprocess.Popen(command, cwd=self.folder, stdout=log, stderr=log)
 
     def start_postgres(self):
-        command = [postgres.program("postgres"), "-D", self.data, "-c", "listen_addresses=*"]
-        command += ["-c", "unix_socket_directories=", "-c", "max_connections=200"]
-        self.postgres = self.start(postgres.unprivileged(command))
+        self.postgres = self.start(postgres.server_command(self.data, listen_addresses="*"))
 
     def start_broker(self):
         command = ["redis-server", "--bind", self.address, "--requirepass", "secret"]

@@ -151,14 +151,13 @@ class AnotherServer:
         self.url = f"postgresql://me:topsecret@{HOST}:{self.port}/postgres"
 
     def __enter__(self):
-        (self.folder / "password").write_text("topsecret\n")
-        initdb = [postgres.program("initdb"), "-D", self.folder / "data", "-U", "me"]
-        initdb += ["-A", "scram-sha-256", f"--pwfile={self.folder / 'password'}", "--no-sync"]
-        subprocess.run(postgres.unprivileged(initdb), check=True, capture_output=True)
-        command = [postgres.program("postgres"), "-D", self.folder / "data", "-c"]
-        command += [f"port={self.port}", "-c", "unix_socket_directories="]
+        password, data = self.folder / "password", self.folder / "data"
+        password.write_text("topsecret\n")
+        initdb = postgres.unprivileged(postgres.cluster_command(data, "me", password))
+        subprocess.run(initdb, check=True, capture_output=True)
+        command = postgres.server_command(data, listen_addresses=HOST, port=self.port)
         with (self.folder / "log").open("wb") as log:
-            self.process = subprocess.Popen(postgres.unprivileged(command), stdout=log, stderr=log)
+            self.process = subprocess.Popen(command, stdout=log, stderr=log)
         import psycopg
 
         def connects():

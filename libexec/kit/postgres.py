@@ -9,10 +9,10 @@ ends with the keeper, too, however that ends.
 
 import contextlib
 import fcntl
+import functools
 import os
 import secrets
 import shlex
-import shutil
 import signal
 import subprocess
 import sys
@@ -31,9 +31,6 @@ CONNECTIONS = 200  # the default, 100, is what one api-server and two workers co
 START_TIME = 60  # seconds to get ready: less than one, but after a crash it reads its log first
 STOP_TIME = 10  # seconds to write its data down and end
 LOOK = 0.1  # seconds between two looks whether anybody still uses it
-# Where the programs are if not on PATH: Debian's, then Homebrew's, the newest first.
-PLACES = ["/usr/lib/postgresql/*/bin", "/opt/homebrew/opt/postgresql@*/bin"]
-PLACES += ["/usr/local/opt/postgresql@*/bin", "/usr/pgsql-*/bin"]
 # Postgres refuses to run as root. In a namespace in which root has the number of nobody, it does.
 AS_NOBODY = ["unshare", "--user", "--map-user=65534", "--map-group=65534"]
 
@@ -47,22 +44,16 @@ def data_folder(home):
     return home / "postgres"
 
 
+@functools.cache
 def program(name):
     """Return the path of one of Postgres's programs; raises CannotServe if it is nowhere."""
-    if found := shutil.which(name):
-        return found
-    for place in PLACES:
-        root, pattern = Path("/"), place[1:] + "/" + name
-        if found := sorted(root.glob(pattern), key=lambda path: version_in(path.parent.parent)):
-            return str(found[-1])
-    raise CannotServe(
-        f"there is no {name} on this machine; make doctor DB=postgres says what installs it"
-    )
-
-
-def version_in(folder):
-    """Return the number in a folder's name, for sorting: 18 of /usr/lib/postgresql/18."""
-    return float("".join(c for c in folder.name if c in "0123456789.").strip(".") or 0)
+    finder = Path(__file__).parent.with_name("find-postgres")
+    found = subprocess.run([finder, name], stdout=subprocess.PIPE, text=True).stdout.strip()
+    if not found:
+        raise CannotServe(
+            f"there is no {name} on this machine; make doctor DB=postgres says what installs it"
+        )
+    return found
 
 
 def unprivileged(command):
@@ -78,12 +69,27 @@ def unprivileged(command):
     return [*AS_NOBODY, *command]
 
 
+def cluster_command(folder, user, password_file):
+    """Return the command that creates the data of a server, whose owner is user, in a folder."""
+    return [
+        *[program("initdb"), "-D", str(folder), "-U", user, "-A", "scram-sha-256"],
+        *[f"--pwfile={password_file}", "-E", "UTF8", "--no-locale", "--no-sync"],
+    ]
+
+
+def server_command(folder, **settings):
+    """Return the command that runs a server with the data in a folder, as an unprivileged user."""
+    command = [program("postgres"), "-D", str(folder), "-c", "unix_socket_directories="]
+    for name, value in {"max_connections": CONNECTIONS, **settings}.items():
+        command += ["-c", f"{name}={value}"]
+    return unprivileged(command)
+
+
 def create(home):
     """Create the data folder; print the command. Raises CannotServe."""
-    password, file = secrets.token_urlsafe(PASSWORD_BYTES), home / "postgres.password"
-    write_whole(file, password + "\n")
-    command = [program("initdb"), "-D", str(data_folder(home)), "-U", USER, "-A", "scram-sha-256"]
-    command += [f"--pwfile={file}", "-E", "UTF8", "--no-locale", "--no-sync"]
+    file = home / "postgres.password"
+    write_whole(file, secrets.token_urlsafe(PASSWORD_BYTES) + "\n")
+    command = cluster_command(data_folder(home), USER, file)
     print(f"   $ {shlex.join(command)}", flush=True)
     outcome = subprocess.run(unprivileged(command), capture_output=True, text=True)
     if outcome.returncode:
@@ -197,12 +203,9 @@ def keep(home):
         password = (home / "postgres.password").read_text().strip()
         address = f"{USER}:{password}@{HOST}:{port}/{DATABASE}"
         write_whole(home / "postgres.url", f"postgresql+psycopg://{address}\n")
-        settings = [f"listen_addresses={HOST}", "unix_socket_directories=", f"port={port}"]
         # Shared memory in the data folder: a killed server leaves nothing in /dev/shm.
-        settings += [f"max_connections={CONNECTIONS}", "dynamic_shared_memory_type=mmap"]
-        command = [program("postgres"), "-D", str(data_folder(home))]
-        command += [word for setting in settings for word in ("-c", setting)]
-        server = tree.start(unprivileged(command), sys.stdout)
+        settings = {"listen_addresses": HOST, "port": port, "dynamic_shared_memory_type": "mmap"}
+        server = tree.start(server_command(data_folder(home), **settings), sys.stdout)
         while not take(users, fcntl.LOCK_EX):
             if server.poll() is not None:
                 return 1
