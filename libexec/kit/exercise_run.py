@@ -4,13 +4,12 @@ import os
 import re
 import shlex
 import shutil
-import signal
 import subprocess
 import sys
 from pathlib import Path
 
 from kit.exercises import ROOT, CannotRun, numbers_in
-from kit.interruption import SIGNALS
+from kit.interruption import Relay
 from kit.paths import shown, write_whole
 
 LINE = re.compile(r"\[backfill progress\] \| (.*)")
@@ -26,7 +25,7 @@ class Sandbox:
     """
 
     def __init__(self, exercise, file):
-        self.dag_id, self.again, self.file, self.stopped = exercise.dag_id, exercise.again, file, []
+        self.dag_id, self.again, self.file = exercise.dag_id, exercise.again, file
         usual = Path(os.environ["AIRFLOW_HOME"])
         self.home = usual.with_name("exercises")
         self.environment = {
@@ -37,8 +36,7 @@ class Sandbox:
         }
         table = (ROOT / "editions" / os.environ["EDITION"] / "edition.mk").read_text("utf-8")
         self.verbs = dict(re.findall(r"^([A-Z_]+) *:= (.*)", table, re.MULTILINE))
-        for number in SIGNALS:  # the command that runs receives them, too, and tidies up
-            signal.signal(number, lambda number, _frame: self.stopped.append(number))
+        self.stopped = Relay().received  # the command that runs receives them, too, and tidies up
         self.make(usual)
 
     def make(self, usual):

@@ -38,8 +38,7 @@ class Servers:
 
     def __init__(self, tree, logs, restarts=0):
         self.tree, self.logs, self.restarts = tree, logs, restarts
-        self._running = {}  # {name: (Popen, log file)}
-        self._how = {}  # {name: (command, environment)}
+        self._running = {}  # {name: (Popen, log file, command, environment)}
 
     def run(self, name, command, stdin=subprocess.DEVNULL, quiet=False, **environment):
         """Start a command that ends by itself, and announce it; return (Popen, path of its log).
@@ -59,8 +58,7 @@ class Servers:
 
     def start(self, name, command, **environment):
         """Start a server: as run(), but from now on check() sees to it that it lives."""
-        self._running[name] = self.run(name, command, **environment)
-        self._how[name] = command, environment
+        self._running[name] = (*self.run(name, command, **environment), command, environment)
 
     def __contains__(self, name):
         return name in self._running
@@ -71,7 +69,7 @@ class Servers:
 
     def check(self):
         """Raise ServerEnded if one has ended, or start it again."""
-        for name, (process, log) in list(self._running.items()):
+        for name, (process, log, command, environment) in list(self._running.items()):
             if process.poll() is not None:
                 code = process.returncode
                 killed = ", so it was killed" if code == -signal.SIGKILL else ""
@@ -82,7 +80,6 @@ class Servers:
                 log = log.replace(log.with_suffix(f".log.{process.pid}"))
                 print(f"\n   {outcome} and is started again; its log is now {shown(log)}")
                 time.sleep(RESTART_PAUSE)
-                command, environment = self._how[name]
                 self.start(name, command, **environment)
 
     def stop(self, *names, timeout):
