@@ -18,8 +18,7 @@ pytestmark = [pytest.mark.xdist_group(__name__), pytest.mark.slow]  # they share
 @pytest.fixture(scope="module")
 def checkout(new_checkout):
     checkout = new_checkout()
-    outcome = checkout.make("config")
-    assert outcome.returncode == 0, outcome.stdout + outcome.stderr
+    checkout.succeed("config")
     return checkout
 
 
@@ -81,7 +80,7 @@ def test_a_reset_keeps_what_was_there(fresh):
         assert file.read_text() == FOLDERS[0].joinpath("dag.py").read_text()
     assert fresh.make("clean").returncode == 0
     assert len(list(file.parent.iterdir())) == 3
-    assert fresh.make("config").returncode == 0
+    fresh.succeed("config")
 
 
 def test_the_copy_of_a_solution_is_not_overwritten_either(tmp_path):

@@ -31,8 +31,7 @@ ONLY_PREDICTED = [
 @pytest.fixture(scope="module")
 def checkout(new_checkout):
     checkout = new_checkout()
-    outcome = checkout.make("config")
-    assert outcome.returncode == 0, outcome.stdout + outcome.stderr
+    checkout.succeed("config")
     return checkout
 
 

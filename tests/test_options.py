@@ -24,8 +24,7 @@ def checkout(new_checkout):
     checkout = new_checkout()
     (checkout.path / "dags/mine.py").write_text(DAGS)
     (checkout.path / "dags/broken.py").write_text("import airflow, no_such_dag\n")
-    outcome = checkout.make("list-dags")
-    assert outcome.returncode == 0, outcome.stdout + outcome.stderr
+    checkout.succeed("list-dags")
     return checkout
 
 

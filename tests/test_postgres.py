@@ -200,7 +200,7 @@ def test_db_url_is_used_unless_the_database_is_somebody_elses(new_checkout, tmp_
 
 def test_a_cluster_that_was_left_half_made_is_set_aside_and_made_again(new_checkout):
     checkout = new_checkout("postgres")
-    assert checkout.make("config").returncode == 0
+    checkout.succeed("config")
     (checkout.home / "postgres").mkdir()
     outcome = checkout.make("initdb")
     assert outcome.returncode == 0, outcome.stdout + outcome.stderr
@@ -237,7 +237,7 @@ def test_without_the_programs_make_all_names_the_command_that_installs_them(new_
 @pytest.mark.skipif(os.geteuid() != 0, reason="it is about root")
 def test_root_without_user_namespaces_is_told_what_to_do(new_checkout):
     checkout = new_checkout("postgres")
-    assert checkout.make("config").returncode == 0
+    checkout.succeed("config")
     mounts = Mounts(checkout.path, "mount --bind /bin/false /usr/bin/unshare")
     checkout.inside = mounts.enter
     try:

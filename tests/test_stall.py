@@ -36,8 +36,7 @@ pytestmark = [pytest.mark.xdist_group(__name__), pytest.mark.slow]  # they share
 def checkout(new_checkout):
     checkout = new_checkout()
     (checkout.path / "dags/stalls.py").write_text(DAGS)
-    outcome = checkout.make("list-dags")
-    assert outcome.returncode == 0, outcome.stdout + outcome.stderr
+    checkout.succeed("list-dags")
     return checkout
 
 

@@ -40,13 +40,6 @@ RUN_BY = {
 }
 
 
-def succeeds(checkout, *arguments, **options):
-    """Run make with arguments, which has to succeed; return all that it printed."""
-    outcome = checkout.make(*arguments, **options)
-    assert outcome.returncode == 0, outcome.stdout + outcome.stderr
-    return outcome.stdout + outcome.stderr
-
-
 def test_every_target_of_the_help_is_run_by_a_test(new_checkout):
     shown = new_checkout().make("help").stdout
     assert set(re.findall(r"^  make ([\w-]+)", shown, re.MULTILINE)) == set(RUN_BY)
@@ -62,7 +55,7 @@ def test_every_target_of_the_help_is_run_by_a_test(new_checkout):
 def test_make_bench_measures_everything_and_leaves_no_process(new_checkout):
     checkout = new_checkout()
     span = ["START=2024-01-01", "END=2024-01-04"]  # instead of the 22 days that it takes by itself
-    printed = succeeds(checkout, "bench", "ROUNDS=1", *span, timeout=3600)
+    printed = checkout.succeed("bench", "ROUNDS=1", *span, timeout=3600)
     table = printed[printed.index("\n1 round ") :]
     rows = re.findall(r"^(\S.*?) : .*? +([\d.]+) s +([\d.]+) s +([\d.]+)", table, re.MULTILINE)
     titles, *figures = zip(*rows, strict=True)
@@ -106,14 +99,14 @@ def test_make_screenshots_renews_the_pictures_and_sees_the_pages():
         pictures = [checkout.path / f"docs/ui-{name}.png" for name in ("graph", "log")]
         for picture in pictures:
             picture.unlink()
-        printed = succeeds(checkout, "screenshots")
+        printed = checkout.succeed("screenshots")
         for picture in pictures:
             assert picture.read_bytes().startswith(b"\x89PNG\r\n\x1a\n"), printed
         assert checkout.processes() == []
 
 
 def test_make_doctor_finds_all_that_is_required(new_checkout):
-    printed = succeeds(new_checkout(), "doctor")
+    printed = new_checkout().succeed("doctor")
     assert printed.endswith("\nEverything required is here.\n")
 
 
@@ -140,7 +133,7 @@ def small(new_checkout):
 
 @pytest.mark.parametrize("target", ["verify", "test"])
 def test_make_verify_and_make_test_run_the_tests_of_an_edition(small, target):
-    assert "1 passed" in succeeds(small, target)
+    assert "1 passed" in small.succeed(target)
     (small.path / "tests/test_small.py").write_text("def test_small():\n    assert False\n")
     outcome = small.make(target)
     assert outcome.returncode == 2
@@ -151,7 +144,7 @@ def test_make_verify_and_make_test_run_the_tests_of_an_edition(small, target):
 
 
 def test_make_test_all_runs_those_of_every_edition(small):
-    printed = succeeds(small, "test-all")
+    printed = small.succeed("test-all")
     assert re.findall(r"== Test edition (\w+)", printed) == ["3", "copy"]
     assert printed.count("1 passed") == 2
 

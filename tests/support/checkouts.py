@@ -78,6 +78,12 @@ class Checkout:
         """Run make with arguments; return its subprocess.CompletedProcess."""
         return self.run("make", *arguments, **options)
 
+    def succeed(self, *arguments, **options):
+        """Run make with arguments, which has to succeed; return all that it printed."""
+        outcome = self.make(*arguments, **options)
+        assert outcome.returncode == 0, outcome.stdout + outcome.stderr
+        return outcome.stdout + outcome.stderr
+
     def processes(self):
         """Return the living processes that work for this checkout, for an assertion to show."""
         found = []
@@ -131,6 +137,5 @@ def checkout_with(new_checkout, task_id, command):
     """Return a new checkout, ready to run, with another command for one of the tasks."""
     checkout = new_checkout()
     break_task(checkout, task_id, command)
-    outcome = checkout.make("list-dags")
-    assert outcome.returncode == 0, outcome.stdout + outcome.stderr
+    checkout.succeed("list-dags")
     return checkout
