@@ -163,7 +163,7 @@ lock: begin $(if $(wildcard $(BASE)/env/bin/python),,$(BASE)/env.done)
 ## clean : remove the DAG runs, their results, and Airflow's state; keep the environment
 clean: begin
 	@libexec/refuse-beside-ui $(STATE)
-	rm -rf results/$(EDITION) $(STATE)/airflow $(STATE)/exercises $(STATE)/config.done $(STATE)/initdb.done $(STATE)/dags.done
+	rm -rf results/$(EDITION) $(STATE)/airflow $(STATE)/exercises $(STATE)/{config,initdb,dags}.{done,outdated}
 
 ## distclean : remove everything that the kit ever made
 distclean: begin

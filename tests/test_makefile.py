@@ -291,6 +291,8 @@ def test_clean_keeps_the_environment_and_distclean_nothing(new_checkout):
     (checkout.path / "libexec/startup/__pycache__").mkdir()
     checkout.home.mkdir(exist_ok=True)
     checkout.done("config", "initdb", "dags")
+    (checkout.home / "airflow.cfg").touch()
+    (checkout.state / "config.done").write_text("of an edition before an update\n")
     assert checkout.make("clean").returncode == 0
     left = {path.name for path in checkout.state.iterdir() if path.suffix != ".now"}
     assert left == {"env", "env.done", "tools", "tools.done"}
