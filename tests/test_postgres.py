@@ -107,6 +107,24 @@ def test_after_a_kill_of_everything_the_next_command_starts_postgres_again(on_po
         user.wait()
 
 
+@pytest.mark.parametrize("whose", ["of another process", "of nobody", "cut short"])
+def test_a_lock_that_a_dead_server_left_is_not_in_the_way(on_postgres, whose):
+    ended = subprocess.run(["sh", "-c", "echo $$"], capture_output=True, text=True).stdout.strip()
+    pid = {"of another process": os.getpid(), "of nobody": ended, "cut short": ""}[whose]
+    lock = postgres.data_folder(on_postgres.home) / "postmaster.pid"
+    lock.write_text(f"{pid}\n{lock.parent}\n1700000000\n5432\n" if pid else "")
+    outcome = on_postgres.run("bin/sandbox", "echo", "there")
+    assert (outcome.returncode, outcome.stdout) == (0, "there\n"), outcome.stderr
+
+
+def test_the_lock_of_a_living_server_stays(on_postgres):
+    with use(on_postgres) as user:
+        assert user.stdout.readline() == b"here\n"
+        postgres.remove_stale_lock(on_postgres.home)
+        assert (postgres.data_folder(on_postgres.home) / "postmaster.pid").exists()
+        user.stdin.close()
+
+
 @pytest.mark.parametrize("what", ["postgres", "keeper"])
 @guarantee(
     "More machines",

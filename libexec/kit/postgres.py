@@ -179,15 +179,16 @@ def start_keeper(home):
 def remove_stale_lock(home):
     """Remove the lock file of a postmaster that is dead.
 
-    Postgres does that itself, but takes a process that was killed and that nobody has waited for
-    yet, a zombie, for a living one.
+    Postgres does that itself, but takes any process with the number in there for the postmaster: a
+    zombie, or what has that number since the machine was started again.
     """
-    lock = data_folder(home) / "postmaster.pid"
+    data = data_folder(home).resolve()
+    lock = data / "postmaster.pid"
     with contextlib.suppress(FileNotFoundError):
-        pid = int(lock.read_text().split()[0])
         try:
-            is_dead = psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
-        except psutil.NoSuchProcess:
+            pid = int(lock.read_text().split()[0])
+            is_dead = Path(psutil.Process(pid).cwd()) != data  # a postmaster works in its data
+        except (IndexError, ValueError, psutil.Error):  # cut short; or nobody, or a zombie
             is_dead = True
         if is_dead:
             lock.unlink()
