@@ -35,16 +35,7 @@ def on_celery(new_checkout):
 def start(checkout, *arguments):
     """Start make in a checkout, by its arguments or a whole command line; return it."""
     words = arguments if "make" in arguments else ("make", *arguments)
-    return subprocess.Popen(
-        ["env", "--default-signal=INT", *words],
-        cwd=checkout.path,
-        env={**os.environ, **checkout.variables},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
+    return checkout.start("env", "--default-signal=INT", *words, stdin=subprocess.DEVNULL)
 
 
 def read_until(make, sign):

@@ -9,7 +9,6 @@ import json
 import os
 import re
 import signal
-import subprocess
 import time
 import uuid
 from contextlib import closing
@@ -97,14 +96,7 @@ class Api:
 def api(new_checkout):
     checkout = new_checkout()
     break_task(checkout, "run_regression", "sleep 600")
-    make = subprocess.Popen(
-        ["make", "backfill", f"DATE={DAY}"],
-        cwd=checkout.path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
+    make = checkout.start("make", "backfill", f"DATE={DAY}")
     try:
         output = ""
         for line in make.stdout:

@@ -3,7 +3,6 @@
 import os
 import re
 import signal
-import subprocess
 
 import pytest
 from kit.exercises import Exercise
@@ -177,14 +176,7 @@ def test_an_edition_that_an_exercise_does_not_run_on_is_refused(checkout, editio
 def test_ctrl_c_ends_it_and_leaves_nothing_running(fresh):
     exercise(fresh, 9)
     predict(fresh, 9)
-    process = subprocess.Popen(
-        ["make", "exercise", "N=9"],
-        cwd=fresh.path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
+    process = fresh.start("make", "exercise", "N=9")
     printed = ""
     for line in process.stdout:
         printed += line

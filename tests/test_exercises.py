@@ -8,6 +8,7 @@ import re
 import pytest
 from kit.exercises import Notes, numbers_in
 from support.exercises import FOLDERS, NUMBERS, copy_of, exercise, predict
+from support.groups import in_two_groups
 from support.walk import BLOCK, pattern, steps_of
 
 
@@ -61,12 +62,11 @@ def test_every_count_of_the_line_is_seen_at_work():
     assert max(int(numbers["succeeded"]) for numbers in solutions) > 20
 
 
-def of_group(number):
-    """Return the parameters of half of the exercises, which one process runs in one checkout."""
-    return [pytest.param(each, id=FOLDERS[each - 1].name) for each in NUMBERS[number::2]]
-
-
-def check(checkout, number):
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "number", in_two_groups("exercises", NUMBERS, [folder.name for folder in FOLDERS])
+)
+def test_its_solution_passes_and_the_original_does_not(checkout, number):
     if checkout.edition not in editions(number):
         # Its line shows less on the way, and it has no airflow.sdk and no triggerer of ours.
         assert number in (8, 10, 11, 12, 13)
@@ -91,17 +91,3 @@ def check(checkout, number):
     for block in expected:
         printed = solved.stdout, shipped
         assert any(re.search(pattern(block), text) for text in printed), "\n".join(printed)
-
-
-@pytest.mark.xdist_group("exercises 0")
-@pytest.mark.slow
-@pytest.mark.parametrize("number", of_group(0))
-def test_its_solution_passes_and_the_original_does_not(checkout, number):
-    check(checkout, number)
-
-
-@pytest.mark.xdist_group("exercises 1")
-@pytest.mark.slow
-@pytest.mark.parametrize("number", of_group(1))
-def test_the_solution_of_another_passes_and_its_original_does_not(checkout, number):
-    check(checkout, number)

@@ -23,15 +23,7 @@ pytestmark = [pytest.mark.xdist_group(__name__), pytest.mark.slow]  # they share
 
 def start(checkout, *arguments, sign, **options):
     """Start make in a session of its own; return it when it has printed what the pattern finds."""
-    make = subprocess.Popen(
-        ["make", *arguments],
-        cwd=checkout.path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-        **options,
-    )
+    make = checkout.start("make", *arguments, **options)
     for line in make.stdout:
         if re.search(sign, line):
             return make

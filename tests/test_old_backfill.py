@@ -2,7 +2,6 @@
 
 import os
 import signal
-import subprocess
 import time
 
 import pytest
@@ -20,15 +19,7 @@ from support.lines import all_succeeded, progress
 )
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_an_interrupted_backfill_leaves_nothing_and_the_next_one_runs(finished, number):
-    make = subprocess.Popen(
-        ["make", "backfill", "DATE=2024-06-02"],
-        cwd=finished.path,
-        env={**os.environ, "EDITION": finished.edition},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
+    make = finished.start("make", "backfill", "DATE=2024-06-02")
     # The first task has ended, the second one is about to run.
     next(line for line in make.stdout if any(run["succeeded"] for run in progress(line)))
     os.killpg(make.pid, number)

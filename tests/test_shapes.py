@@ -13,15 +13,11 @@ import pytest
 from kit.process_tree import ProcessTree
 from shapes.expected import EXPECTED
 from support.checkouts import PROJECT
+from support.groups import in_two_groups
 from support.lines import LINE
 
 SHAPES = PROJECT / "tests/shapes"
 NAMES = sorted(EXPECTED)
-
-
-def of_group(number):
-    """Return the parameters of half of the shapes, which one process runs in one checkout."""
-    return [pytest.param(name, id=name) for name in NAMES[number::2]]
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +43,9 @@ def run(checkout, name, days=("2024-01-01", "2024-01-03")):
     return checkout.run("bash", "-c", f"{command} 2>&1")
 
 
-def check(checkout, name):
+@pytest.mark.slow
+@pytest.mark.parametrize("name", in_two_groups("shapes", NAMES, NAMES))
+def test_its_last_line_and_exit_code(checkout, name):
     outcome = run(checkout, name, EXPECTED[name].get("days", ("2024-01-01", "2024-01-03")))
     lines = [" ".join(found.groups()) for found in LINE.finditer(outcome.stdout)]
     expected = EXPECTED[name]
@@ -58,20 +56,6 @@ def check(checkout, name):
     if checkout.edition == "3":
         assert expected.get("says", "") in outcome.stdout
         assert "Traceback" not in outcome.stdout
-
-
-@pytest.mark.xdist_group("shapes 0")
-@pytest.mark.slow
-@pytest.mark.parametrize("name", of_group(0))
-def test_its_last_line_and_exit_code(checkout, name):
-    check(checkout, name)
-
-
-@pytest.mark.xdist_group("shapes 1")
-@pytest.mark.slow
-@pytest.mark.parametrize("name", of_group(1))
-def test_the_last_line_and_exit_code_of_another(checkout, name):
-    check(checkout, name)
 
 
 def test_every_shape_has_an_expectation():

@@ -184,14 +184,7 @@ def states(served):
 
 def start_backfill(served, day, until):
     """Start make backfill; return its Popen when it has printed a line that the pattern matches."""
-    process = subprocess.Popen(
-        ["make", "backfill", f"DATE={day}"],
-        cwd=served.checkout.path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
+    process = served.checkout.start("make", "backfill", f"DATE={day}")
     for line in process.stdout:
         if re.search(until, line):
             return process

@@ -1,6 +1,5 @@
 """Backfills that a test starts, and waits for."""
 
-import os
 import re
 import subprocess
 import time
@@ -10,15 +9,7 @@ DAY = "2024-06-01"
 
 def start(checkout, *arguments, stderr=subprocess.STDOUT):
     """Start `make backfill` and return it."""
-    return subprocess.Popen(
-        ["make", "backfill", f"DATE={DAY}", *arguments],
-        cwd=checkout.path,
-        env={**os.environ, **checkout.variables},
-        stdout=subprocess.PIPE,
-        stderr=stderr,
-        text=True,
-        start_new_session=True,
-    )
+    return checkout.start("make", "backfill", f"DATE={DAY}", *arguments, stderr=stderr)
 
 
 def start_until(checkout, sign, stderr=subprocess.STDOUT):

@@ -74,6 +74,17 @@ class Checkout:
         command = [str(word) for word in (*self.inside, *command)]
         return subprocess.run(command, cwd=self.path, **options)
 
+    def start(self, *command, **options):
+        """Start a command in the checkout, in a session of its own; return its subprocess.Popen.
+
+        What it prints, and its errors, are .stdout, as text.
+        """
+        pipe = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+        options = {**pipe, "start_new_session": True, **options}
+        options["env"] = {**options.get("env", os.environ), **self.variables}
+        command = [str(word) for word in (*self.inside, *command)]
+        return subprocess.Popen(command, cwd=self.path, **options)
+
     def make(self, *arguments, **options):
         """Run make with arguments; return its subprocess.CompletedProcess."""
         return self.run("make", *arguments, **options)

@@ -3,11 +3,9 @@
 import contextlib
 import http.client
 import json
-import os
 import re
 import shutil
 import socket
-import subprocess
 import time
 
 import psutil
@@ -23,15 +21,7 @@ class Served:
 
     def __init__(self, checkout, until, *arguments):
         self.checkout, self.port = checkout, free_port()
-        self.make = subprocess.Popen(
-            ["make", "ui", f"PORT={self.port}", *arguments],
-            cwd=checkout.path,
-            env={**os.environ, **checkout.variables},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
+        self.make = checkout.start("make", "ui", f"PORT={self.port}", *arguments)
         self.output = ""
         for line in self.make.stdout:
             self.output += line
