@@ -14,6 +14,7 @@ from datetime import datetime, timedelta, timezone
 
 import psutil
 import pytest
+from kit.backfill import LONGEST_PAUSE, pause_after
 from kit.metadata_db import TI, Run, open_database
 from kit.progress import progress_line
 from support.backfills import DAY, SECOND_TASK_RUNS, SERVERS_START, start, start_until, wait
@@ -53,6 +54,12 @@ def test_the_line_is_the_tutorials_to_the_letter():
 )
 def test_each_state_of_airflow_3_is_counted_where_the_classic_line_had_it(states, expected):
     assert counts(run_of("running", *states)) == {"runs": 1, **expected}
+
+
+def test_a_look_that_took_a_minute_is_not_followed_by_a_pause_of_nine():
+    assert pause_after(0.001) < 1
+    assert pause_after(0.3) == pytest.approx(2.7)  # a year of days
+    assert pause_after(60) == LONGEST_PAUSE <= 5  # suspended meanwhile
 
 
 def test_runs_are_added_up_and_finished_ones_counted():

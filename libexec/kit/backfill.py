@@ -35,6 +35,7 @@ from kit.servers import (
 )
 from kit.stall import Stall
 
+LONGEST_PAUSE = 5  # seconds between two looks at the runs of a backfill
 RESTARTS = 20  # how many times servers that ended by themselves are started again
 LOCKED = "database is locked"  # SQLite's words for a write that it refuses
 # What Airflow says in the last line if it creates no backfill: an exception of its own, or this.
@@ -144,8 +145,7 @@ class Backfill:
                     self.prepare_for(runs, progress)
                 if deadlock or all(map(finished, runs)):
                     break
-                # A look at a year of days takes longer; it is to cost a tenth of a core at most.
-                time.sleep(max(TICK, 9 * (time.monotonic() - began)))
+                time.sleep(pause_after(time.monotonic() - began))
         return runs, stall.deadlock() if deadlock else None
 
     def conclude(self, runs, deadlock):
@@ -448,6 +448,15 @@ class BesideUI(Backfill):
                     with contextlib.suppress(TimeoutError):
                         wait(lambda: not self.ui.is_alive(), "the web pages to end")
             self.database.close_backfill(backfill_id)
+
+
+def pause_after(seconds):
+    """Return how many seconds to wait between two looks at the runs, if the last took so many.
+
+    A look at a year of days takes some tenths of a second; looks are to cost a tenth of a core at
+    most. One that took a minute was suspended meanwhile (Ctrl-Z, `docker pause`).
+    """
+    return min(max(TICK, 9 * seconds), LONGEST_PAUSE)
 
 
 def executor_workers(record):
