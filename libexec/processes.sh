@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# Sourced by libexec/step, libexec/claim-checkout and libexec/check-machine: what they ask about processes. A minimal Fedora or
-# Debian has no ps, so they look into /proc; where there is none (macOS), there is ps.
+# Sourced by libexec/step, libexec/claim-checkout and libexec/check-machine: what they ask about processes.
+# A minimal Fedora or Debian has no ps, so they look into /proc; where there is none (macOS), there is ps.
 
 # parent_of PID: print the number of its parent; nothing if there is no such process.
 parent_of() {
@@ -27,8 +27,16 @@ look_up() {
     case $state in Z*) ;; *) echo "$answer" ;; esac
 }
 
-# oom_kills: print how many processes Linux has killed since it started because memory ran out;
-# nothing on other systems.
+# oom_kills: print how many processes of our control group Linux has killed because memory ran out;
+# where groups aren't counted (the outermost one), how many of the whole machine; nothing on other systems.
+# /proc/vmstat alone would blame what happened in another container.
 oom_kills() {
-    sed -n 's/^oom_kill //p' /proc/vmstat 2>/dev/null || true
+    local group file
+    [ -r /proc/self/cgroup ] || return 0
+    group=$(sed -nE '/^[0-9]+:(memory)?:/ { s///p; q; }' /proc/self/cgroup)
+    # Version 2 of control groups, then 1; in a container its own group is often shown as the outermost.
+    for file in {"/sys/fs/cgroup$group","/sys/fs/cgroup"}/memory.events \
+        {"/sys/fs/cgroup/memory$group","/sys/fs/cgroup/memory"}/memory.oom_control /proc/vmstat; do
+        [ ! -r "$file" ] || ! sed -n 's/^oom_kill //p' "$file" | grep . || return 0
+    done
 }

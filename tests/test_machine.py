@@ -9,7 +9,9 @@ import os
 import re
 import resource
 import shutil
+import signal
 import subprocess
+import sys
 import time
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -18,6 +20,7 @@ import psutil
 import pytest
 from kit.metadata_db import open_database
 from support.backfills import DAY, SECOND_TASK_RUNS, start_until
+from support.checkouts import PROJECT
 from support.faults import Mounts, SmallDisk
 from support.guarantees import guarantee
 from support.lines import GOLDEN, all_succeeded, progress, results_of
@@ -351,6 +354,20 @@ def test_when_memory_runs_out_it_says_so(ready, small_memory):
     says_why(outcome, "memory ran out, and Linux killed a process")
     assert "Traceback" not in outcome.stderr.replace("     | Traceback", "")  # that of a log
     assert ready.processes() == []
+
+
+def test_memory_that_ran_out_in_another_control_group_is_not_ours(small_memory):
+    take = f"echo $$ > {small_memory}/cgroup.procs; exec {sys.executable} -c 'b\"x\" * {800 * MB}'"
+    count = f". {PROJECT}/libexec/processes.sh; oom_kills"
+
+    def kills(enter=""):
+        counted = subprocess.run(["bash", "-c", enter + count], capture_output=True, text=True)
+        return int(counted.stdout)
+
+    ours, theirs = kills(), kills(f"echo $$ > {small_memory}/cgroup.procs; ")
+    assert subprocess.run(["bash", "-c", take], check=False).returncode == -signal.SIGKILL
+    assert kills(f"echo $$ > {small_memory}/cgroup.procs; ") == theirs + 1
+    assert kills() == ours
 
 
 @guarantee(
