@@ -85,7 +85,11 @@ def end_what_a_failed_test_left(request):
             # A process of Airflow's that has renamed itself is known by its session alone.
             records = [record for each in checkouts for record in each.home.glob("*.processes")]
             found = {process.pid for record in records for process in members(record)}
-            for pid in found.union(pid for each in checkouts for pid, _ in each.processes()):
+            for each in checkouts:
+                found.update(pid for pid, _ in each.processes())
+                # A make has nothing of the checkout in its command; the next one would be refused.
+                found.update(process.pid for process in each.started if process.poll() is None)
+            for pid in found:
                 with contextlib.suppress(psutil.NoSuchProcess):
                     process = psutil.Process(pid)
                     if process.create_time() > began:

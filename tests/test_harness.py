@@ -13,7 +13,8 @@ import pytest
 def test_that_hangs(new_checkout):
     checkout = new_checkout()
     subprocess.Popen(["sleep", "601"], env={"AIRFLOW_HOME": str(checkout.home)})
-    checkout.run("sleep", "602")
+    checkout.start("sleep", "602")
+    checkout.run("sleep", "603")
 
 def test_after_it():
     pass
@@ -49,9 +50,11 @@ def test_a_test_that_hangs_is_ended_and_costs_no_other(checkout):
     printed = run(checkout)
     assert "1 failed, 1 passed, 1 skipped" in printed
     assert "Timeout" in printed
-    everybody = [process.info["environ"] or {} for process in psutil.process_iter(["environ"])]
     made = str(checkout.path.with_name("made"))
-    assert not [one for one in everybody if one.get("AIRFLOW_HOME", "").startswith(made)]
+    for process in psutil.process_iter(["environ", "cwd"]):
+        home = (process.info["environ"] or {}).get("AIRFLOW_HOME", "")
+        assert not home.startswith(made)
+        assert not (process.info["cwd"] or "").startswith(made)
 
 
 def test_with_no_skips_a_skipped_test_has_failed(checkout):

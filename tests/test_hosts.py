@@ -71,7 +71,7 @@ class Network:
         listen = f"LISTEN={self.hosts.address['main']}"
         variables = ["EXECUTOR=celery", "WORKERS=0", listen, f"SHARED={self.shared}", *MONTH]
         self.make("main", "make", "backfill", *variables, *more)
-        self.wait_for(r"another machine joins with", 60)
+        self.wait_for(r"another machine joins with", 180)
 
     def join(self, name):
         """Start a worker on a host."""
@@ -97,7 +97,7 @@ class Network:
             lines = progress(text)
             return lines and lines[-1]["succeeded"] >= number
 
-        wait(are_there, f"{number} tasks", 180)
+        wait(are_there, f"{number} tasks", 400)
 
     def assert_that_every_day_is_right(self, seconds):
         """Wait for the end of the backfill; check its last line, and the results of each day."""

@@ -46,6 +46,7 @@ class Checkout:
             self.variables[variable] = installation
             self.variables["MAKEFLAGS"] = f" -- {variable}={installation}"
         self.home = self.state / "airflow"
+        self.started = []  # what start() has returned
         self.inside = []  # what goes before each command, such as Mounts.enter
         checkouts.append(self)
         shutil.copytree(PROJECT, folder, ignore=NOT_COPIED)
@@ -83,7 +84,8 @@ class Checkout:
         options = {**pipe, "start_new_session": True, **options}
         options["env"] = {**options.get("env", os.environ), **self.variables}
         command = [str(word) for word in (*self.inside, *command)]
-        return subprocess.Popen(command, cwd=self.path, **options)
+        self.started.append(subprocess.Popen(command, cwd=self.path, **options))
+        return self.started[-1]
 
     def make(self, *arguments, **options):
         """Run make with arguments; return its subprocess.CompletedProcess."""
