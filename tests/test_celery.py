@@ -12,6 +12,7 @@ import pytest
 from kit.process_tree import members
 from kit.servers import HOST, free_port
 from support.backfills import DAY, wait
+from support.checkouts import read_until
 from support.guarantees import guarantee
 from support.lines import GOLDEN, all_succeeded, progress, results_of
 from support.pages import READY, Served
@@ -36,16 +37,6 @@ def start(checkout, *arguments):
     """Start make in a checkout, by its arguments or a whole command line; return it."""
     words = arguments if "make" in arguments else ("make", *arguments)
     return checkout.start("env", "--default-signal=INT", *words, stdin=subprocess.DEVNULL)
-
-
-def read_until(make, sign):
-    """Return what make prints, up to the line that the pattern finds."""
-    output = ""
-    for line in make.stdout:
-        output += line
-        if re.search(sign, line):
-            return output
-    raise AssertionError(f"make ended without {sign!r}:\n{output}")
 
 
 def test_make_all_on_celery_ends_with_the_line_and_the_right_numbers(on_celery):

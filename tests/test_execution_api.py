@@ -16,7 +16,7 @@ from contextlib import closing
 import jwt
 import pytest
 from support.backfills import DAY, SECOND_TASK_RUNS
-from support.checkouts import break_task
+from support.checkouts import break_task, read_until
 from support.guarantees import guarantee
 
 pytestmark = pytest.mark.xdist_group(__name__)  # they share checkouts
@@ -98,11 +98,7 @@ def api(new_checkout):
     break_task(checkout, "run_regression", "sleep 600")
     make = checkout.start("make", "backfill", f"DATE={DAY}")
     try:
-        output = ""
-        for line in make.stdout:
-            output += line
-            if re.search(SECOND_TASK_RUNS, line):
-                break
+        output = read_until(make, SECOND_TASK_RUNS)
         (port,) = re.findall(r"api-server .*--port (\d+)", output)
         yield Api(checkout, int(port))
     finally:

@@ -6,7 +6,7 @@ import signal
 
 import pytest
 from kit.exercises import Exercise
-from support.checkouts import PROJECT
+from support.checkouts import PROJECT, read_until
 from support.exercises import FOLDERS, NUMBERS, copy_of, exercise, predict
 from support.guarantees import guarantee
 from support.walk import pattern, steps_of
@@ -177,12 +177,8 @@ def test_ctrl_c_ends_it_and_leaves_nothing_running(fresh):
     exercise(fresh, 9)
     predict(fresh, 9)
     process = fresh.start("make", "exercise", "N=9")
-    printed = ""
-    for line in process.stdout:
-        printed += line
-        if "running: 1" in line:
-            os.killpg(process.pid, signal.SIGINT)
-            break
+    printed = read_until(process, "running: 1")
+    os.killpg(process.pid, signal.SIGINT)
     printed += process.stdout.read()
     assert process.wait() != 0, printed
     assert "interrupted by SIGINT" in printed and "Traceback" not in printed

@@ -13,7 +13,7 @@ import threading
 
 import pytest
 from support.backfills import wait
-from support.checkouts import PROJECT
+from support.checkouts import PROJECT, read_until
 from support.guarantees import guarantee
 from support.lines import GOLDEN, all_succeeded, progress, results_of
 from support.wheels import environment
@@ -24,10 +24,8 @@ pytestmark = [pytest.mark.xdist_group(__name__), pytest.mark.slow]  # they share
 def start(checkout, *arguments, sign, **options):
     """Start make in a session of its own; return it when it has printed what the pattern finds."""
     make = checkout.start("make", *arguments, **options)
-    for line in make.stdout:
-        if re.search(sign, line):
-            return make
-    raise AssertionError(f"make ended without {sign!r}")
+    read_until(make, sign)
+    return make
 
 
 def group(make, number):

@@ -14,7 +14,7 @@ import psutil
 import pytest
 from kit.metadata_db import open_database
 from support.backfills import DAY, wait
-from support.checkouts import checkout_with
+from support.checkouts import checkout_with, read_until
 from support.guarantees import guarantee
 from support.lines import all_succeeded, progress
 from support.pages import HOST, READY, Served, alive, free_port, nothing_is_left, password_of
@@ -185,10 +185,8 @@ def states(served):
 def start_backfill(served, day, until):
     """Start make backfill; return its Popen when it has printed a line that the pattern matches."""
     process = served.checkout.start("make", "backfill", f"DATE={day}")
-    for line in process.stdout:
-        if re.search(until, line):
-            return process
-    raise AssertionError(f"make backfill ended without {until!r}")
+    read_until(process, until)
+    return process
 
 
 def open_backfills(served):

@@ -1,8 +1,9 @@
 """Backfills that a test starts, and waits for."""
 
-import re
 import subprocess
 import time
+
+from support.checkouts import read_until
 
 DAY = "2024-06-01"
 
@@ -15,10 +16,8 @@ def start(checkout, *arguments, stderr=subprocess.STDOUT):
 def start_until(checkout, sign, stderr=subprocess.STDOUT):
     """Start `make backfill` and return it when it has printed a line that the pattern matches."""
     process = start(checkout, stderr=stderr)
-    for line in process.stdout:
-        if re.search(sign, line):
-            return process
-    raise AssertionError(f"make backfill ended without {sign!r}")
+    read_until(process, sign)
+    return process
 
 
 SERVERS_START = r"\$ airflow scheduler"

@@ -111,6 +111,16 @@ class Checkout:
         return found
 
 
+def read_until(process, sign):
+    """Return what a command of Checkout.start() prints, up to the line that the pattern finds."""
+    output = ""
+    for line in process.stdout:
+        output += line
+        if re.search(sign, line):
+            return output
+    raise AssertionError(f"it ended without {sign!r}:\n{output}")
+
+
 def dag_file(checkout):
     """Return the path of the file that defines dag_test in a checkout."""
     folder = "editions/1.10/dags" if checkout.edition == "1.10" else "dags"

@@ -3,7 +3,6 @@
 import contextlib
 import http.client
 import json
-import re
 import shutil
 import socket
 import time
@@ -12,6 +11,7 @@ import psutil
 import pytest
 from kit.process_tree import members
 from kit.servers import HOST, free_port
+from support.checkouts import read_until
 
 READY = r"log in as admin"
 
@@ -22,13 +22,7 @@ class Served:
     def __init__(self, checkout, until, *arguments):
         self.checkout, self.port = checkout, free_port()
         self.make = checkout.start("make", "ui", f"PORT={self.port}", *arguments)
-        self.output = ""
-        for line in self.make.stdout:
-            self.output += line
-            if re.search(until, line):
-                break
-        else:
-            raise AssertionError(f"make ui ended without {until!r}:\n{self.output}")
+        self.output = read_until(self.make, until)
 
     def processes(self):
         """Return all processes of the servers, as psutil.Process."""
