@@ -28,15 +28,17 @@ look_up() {
 }
 
 # oom_kills: print how many processes of our control group Linux has killed because memory ran out;
-# where groups aren't counted (the outermost one), how many of the whole machine; nothing on other systems.
-# /proc/vmstat alone would blame what happened in another container.
+# where groups aren't counted (the outermost one), how many of the whole machine, which would blame
+# what happened in another container; nothing on other systems.
 oom_kills() {
     local group file
-    [ -r /proc/self/cgroup ] || return 0
-    group=$(sed -nE '/^[0-9]+:(memory)?:/ { s///p; q; }' /proc/self/cgroup)
-    # Version 2 of control groups, then 1; in a container its own group is often shown as the outermost.
-    for file in {"/sys/fs/cgroup$group","/sys/fs/cgroup"}/memory.events \
-        {"/sys/fs/cgroup/memory$group","/sys/fs/cgroup/memory"}/memory.oom_control /proc/vmstat; do
-        [ ! -r "$file" ] || ! sed -n 's/^oom_kill //p' "$file" | grep . || return 0
+    group=$(sed -nE '/^[0-9]+:(memory)?:/ { s///p; q; }' /proc/self/cgroup 2>/dev/null || true)
+    # Version 2 of control groups, then 1; in a container, its own group is often the outermost.
+    for file in {"/sys/fs/cgroup$group",/sys/fs/cgroup}/memory.events \
+        /sys/fs/cgroup/memory{"$group",}/memory.oom_control /proc/vmstat; do
+        if [ -r "$file" ]; then
+            sed -n 's/^oom_kill //p' "$file"
+            return
+        fi
     done
 }
