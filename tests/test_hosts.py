@@ -99,9 +99,9 @@ class Network:
 
         wait(are_there, f"{number} tasks", 400)
 
-    def assert_that_every_day_is_right(self, seconds):
+    def assert_that_every_day_is_right(self):
         """Wait for the end of the backfill; check its last line, and the results of each day."""
-        status = self.running["main"].wait(seconds)
+        status = self.running["main"].wait(900)
         text = self.log("main").read_text()
         assert status == 0, text
         assert progress(text)[-1] == all_succeeded(DAYS), text
@@ -132,7 +132,7 @@ def test_a_worker_is_cut_off_another_is_killed_and_no_day_is_lost(new_checkout, 
         network.hosts.cut_off("one")
         network.wait_for_tasks(25)
         network.hosts.kill("two")
-        network.assert_that_every_day_is_right(900)
+        network.assert_that_every_day_is_right()
         network.end("three")
         assert network.checkouts["main"].processes() == []
         # It had done some of it before, and nothing since.
@@ -201,7 +201,7 @@ def test_the_broker_and_postgres_are_restarted_and_no_day_is_lost(new_checkout, 
             data.postgres.wait(30)
             time.sleep(2)
             data.start_postgres()
-            network.assert_that_every_day_is_right(900)
+            network.assert_that_every_day_is_right()
             for name in "one", "two":
                 network.end(name)
         assert network.checkouts["main"].processes() == []

@@ -357,17 +357,18 @@ def test_when_memory_runs_out_it_says_so(ready, small_memory):
 
 
 def test_memory_that_ran_out_in_another_control_group_is_not_ours(small_memory):
-    take = f"echo $$ > {small_memory}/cgroup.procs; exec {sys.executable} -c 'b\"x\" * {800 * MB}'"
+    enter = f"echo $$ > {small_memory}/cgroup.procs; "
+    take = f"exec {sys.executable} -c 'b\"x\" * {800 * MB}'"
     count = f". {PROJECT}/libexec/processes.sh; oom_kills"
 
-    def kills(enter=""):
-        counted = subprocess.run(["bash", "-c", enter + count], capture_output=True, text=True)
+    def kills(command):
+        counted = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
         return int(counted.stdout)
 
-    ours, theirs = kills(), kills(f"echo $$ > {small_memory}/cgroup.procs; ")
-    assert subprocess.run(["bash", "-c", take], check=False).returncode == -signal.SIGKILL
-    assert kills(f"echo $$ > {small_memory}/cgroup.procs; ") == theirs + 1
-    assert kills() == ours
+    ours, theirs = kills(count), kills(enter + count)
+    assert subprocess.run(["bash", "-c", enter + take]).returncode == -signal.SIGKILL
+    assert kills(enter + count) == theirs + 1
+    assert kills(count) == ours
 
 
 @guarantee(
