@@ -44,7 +44,7 @@ $(STATE)/config.done: | $(READY)
 
 ## initdb : the metadata database, where Airflow keeps what it knows
 initdb: begin $(STATE)/initdb.done
-	@echo "   metadata database: $(if $(DB_URL),that of DB_URL,$(STATE)/airflow/$(if $(filter postgres,$(DB)),postgres,airflow.db))"
+	@echo "   metadata database: $(if $(filter postgres,$(DB)),$(if $(DB_URL),that of DB_URL,$(STATE)/airflow/postgres),$(STATE)/airflow/airflow.db)"
 $(STATE)/initdb.done: | $(STATE)/config.done
 	@libexec/refuse-beside-ui $(STATE)
 	$(if $(filter postgres,$(DB)),@libexec/step "Prepare Postgres" bin/sandbox libexec/prepare-postgres)
@@ -163,10 +163,12 @@ lock: begin $(if $(wildcard $(BASE)/env/bin/python),,$(BASE)/env.done)
 ## clean : remove the DAG runs, their results, and Airflow's state; keep the environment
 clean: begin
 	@libexec/refuse-beside-ui $(STATE)
-	rm -rf results/$(EDITION) $(STATE)/airflow $(STATE)/exercises $(STATE)/{config,initdb,dags}.{done,outdated}
+	@libexec/remove-results results/$(EDITION)
+	rm -rf $(STATE)/airflow $(STATE)/exercises $(STATE)/{config,initdb,dags}.{done,outdated}
 
-## distclean : remove everything that the kit ever made
+## distclean : remove everything that the kit has made
 distclean: begin
 	@libexec/refuse-beside-ui .sandbox/*
-	rm -rf results .sandbox .pytest_cache .ruff_cache
+	@libexec/remove-results results/*
+	rm -rf .sandbox .pytest_cache .ruff_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +

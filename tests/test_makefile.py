@@ -287,7 +287,10 @@ def test_a_real_day_is_accepted(done, day):
 def test_clean_keeps_the_environment_and_distclean_nothing(new_checkout):
     checkout = new_checkout()
     files = set(checkout.path.iterdir())
-    (checkout.path / "results/3/2024-01-01").mkdir(parents=True)
+    results = checkout.path / "results/3/2024-01-01"
+    results.mkdir(parents=True)
+    for name in "auto-mpg.data", "results.csv", "bias_variance.png", "report.html":
+        (results / name).touch()
     (checkout.path / "libexec/startup/__pycache__").mkdir()
     checkout.home.mkdir(exist_ok=True)
     checkout.done("config", "initdb", "dags")
@@ -301,3 +304,18 @@ def test_clean_keeps_the_environment_and_distclean_nothing(new_checkout):
     assert not list(checkout.path.rglob("__pycache__"))
     # They were links, and what they led to is still there.
     assert (MAKEFILE.parent / ".sandbox/3/env/bin/python").exists()
+
+
+def test_what_another_dag_wrote_below_results_stays_and_is_named(new_checkout):
+    checkout = new_checkout()
+    ours = checkout.path / "results/3/2024-01-01/results.csv"
+    theirs = ["results/3/2024-01-01/sales.csv", "results/3/sales/results.csv", "results/my sales/a"]
+    for file in ours, *(checkout.path / name for name in theirs):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+    for target in "clean", "distclean":
+        output = checkout.succeed(target)
+        assert not ours.exists()
+        for name in theirs:
+            assert (checkout.path / name).exists()
+            assert target == "clean" and "my sales" in name or f"not of dag_test: {name}" in output

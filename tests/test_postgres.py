@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import sqlite3
 import subprocess
 from pathlib import Path
 
@@ -200,7 +201,13 @@ def test_db_url_is_used_unless_the_database_is_somebody_elses(new_checkout, tmp_
         refused = checkout.make("initdb", f"DB_URL={other.url}")
         assert refused.returncode == 2
         assert "has tables that are not Airflow's (invoices is one)" in refused.stderr
+        # Those of an application that has named one of its own as Airflow does, in another schema.
+        other.connection.execute("CREATE SCHEMA app; CREATE TABLE app.dag_run (id integer)")
         other.connection.execute("DROP TABLE invoices")
+        refused = checkout.make("initdb", f"DB_URL={other.url}")
+        assert refused.returncode == 2
+        assert "has tables that are not Airflow's (dag_run is one)" in refused.stderr
+        other.connection.execute("DROP SCHEMA app CASCADE")
         outcome = checkout.run("bash", "-c", f"DB_URL={other.url} make backfill DATE={DAY} 2>&1")
         assert outcome.returncode == 0, outcome.stdout
         assert progress(outcome.stdout)[-1] == all_succeeded()
@@ -214,6 +221,23 @@ def test_db_url_is_used_unless_the_database_is_somebody_elses(new_checkout, tmp_
     own = checkout.make("list-dags")
     assert own.returncode == 0, own.stdout + own.stderr
     assert "Prepare Postgres" in own.stdout
+
+
+@guarantee("Input", "a DB_URL in the environment, without `DB=postgres`", "it is not used")
+def test_without_db_postgres_a_db_url_means_nothing(new_checkout, tmp_path):
+    checkout = new_checkout("")
+    database = tmp_path / "app.db"
+    with contextlib.closing(sqlite3.connect(database)) as connection:
+        connection.execute("CREATE TABLE customers (id INTEGER)")
+    before = database.read_bytes()
+    # What a kit before this rule may have left.
+    (checkout.state / "db-url").write_text("postgresql://me:secret@127.0.0.1:1/app\n")
+    for url in f"sqlite:///{database}", "postgresql://me:secret@127.0.0.1:1/app":
+        outcome = checkout.make("initdb", env={**os.environ, "DB_URL": url})
+        assert outcome.returncode == 0, outcome.stdout + outcome.stderr
+        assert "airflow.db" in outcome.stdout.splitlines()[-1]
+    assert database.read_bytes() == before
+    assert (checkout.home / "airflow.db").exists()
 
 
 def test_a_cluster_that_was_left_half_made_is_set_aside_and_made_again(new_checkout):
