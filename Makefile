@@ -16,25 +16,25 @@ include libexec/plumbing.mk
 
 ## all : everything below, from the environment to the results
 all: SINCE := --since $(STATE)/backfill.began
-all: ready env config initdb list-dags list-tasks backfill results
+all: prerequisites env config initdb list-dags list-tasks backfill results
 	@echo "   next: make report, or make ui; for everything else: make help"
 
 ## env : the environment: a Python from conda or in a venv, and the locked packages
-env: begin $(READY)
+env: begin $(PACKAGES)
 	@echo "   environment: $(BASE)/env"
 $(BASE)/env.done:
 	@libexec/refuse-beside-ui $(BASE) $(BASE)-*
 	@libexec/step "Make the environment" libexec/make-env $(BASE)/env $(LOCK)
-	@rm -f $(BASE)-*/more.done
+	@rm -f $(BASE)-*/extras.done
 	@{ cat $(@:done=now) && pwd -P && echo "ENV_MANAGER=$$ENV_MANAGER CONDA=$$CONDA PYTHON=$$PYTHON"; } > $@
-$(STATE)/more.done: | $(BASE)/env.done
-	@libexec/step "Add the packages for Postgres and Celery" libexec/add-packages $(BASE)/env $(MORE_LOCK)
+$(STATE)/extras.done: | $(BASE)/env.done
+	@libexec/step "Add the packages for Postgres and Celery" libexec/add-packages $(BASE)/env $(EXTRAS)
 	@cp $(@:done=now) $@
 
 ## config : airflow.cfg as Airflow makes it, with our dags_folder and a few more settings
 config: begin $(STATE)/config.done
 	@echo "   configuration: $(STATE)/airflow/airflow.cfg"
-$(STATE)/config.done: | $(READY)
+$(STATE)/config.done: | $(PACKAGES)
 	@libexec/refuse-beside-ui $(STATE)
 	@libexec/step "Let Airflow make its airflow.cfg" bin/sandbox $(MAKE_CONFIG)
 	@libexec/step "Set dags_folder in it, and more" bin/sandbox libexec/set-config \
@@ -77,7 +77,7 @@ backfill: begin $(STATE)/dags.done
 	@[ "$$DAG" != dag_test ] || echo "   results: $(RESULTS)/$$EDITION, a folder for each day"
 
 ## results : the results as a table, and where the picture is
-results: begin $(READY) $(NO_RESULTS)
+results: begin $(PACKAGES) $(NO_RESULTS)
 	$(if $(filter dag_test,$(DAG)),@libexec/step "Show the results" bin/sandbox python \
 	    pipeline/print_results.py $(SINCE) "$(RESULTS)/$$EDITION/$$END",\
 	    @echo "   what the tasks of $$DAG print is in $(STATE)/airflow/logs/dag_id=$$DAG")
@@ -85,7 +85,7 @@ results: begin $(READY) $(NO_RESULTS)
 ### After the tutorial
 
 ## report : everything about a run on one page, results/EDITION/DATE/report.html
-report: begin $(READY) $(NO_RESULTS)
+report: begin $(PACKAGES) $(NO_RESULTS)
 	@libexec/step "Write the report" bin/sandbox python pipeline/make_report.py "$(RESULTS)/$$EDITION/$$END"
 
 ## ui : Airflow's web pages, for this machine only, until Ctrl-C or make stop
@@ -108,7 +108,7 @@ worker: begin $(STATE)/config.done
 
 ## exercises : small DAGs to predict and to mend: the list, and which ones you have passed
 exercises: CHECK := exercises
-exercises: begin $(READY)
+exercises: begin $(PACKAGES)
 	@bin/sandbox libexec/exercise --list
 
 ## exercise : one of them: make exercise N=1 prints its page, and from then on runs it

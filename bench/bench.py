@@ -26,8 +26,8 @@ from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 
 import psutil
-from kit.interruption import Interrupted, catch_signals
-from kit.process_tree import ProcessTree
+from airflow_sandbox.interruption import Interrupted, catch_signals
+from airflow_sandbox.process_tree import ProcessTree
 
 PROJECT = Path(__file__).resolve().parent.parent
 

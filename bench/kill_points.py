@@ -128,7 +128,7 @@ def main():
     parser.add_argument("--seed", type=int, default=datetime.now(timezone.utc).toordinal())
     args = parser.parse_args()
     folder = args.checkout.resolve()
-    if not (folder / "libexec/claim-checkout").exists() or GOLDEN.is_relative_to(folder):
+    if not (folder / "libexec/lock-checkout").exists() or GOLDEN.is_relative_to(folder):
         parser.error(f"{folder} is not another clone of the kit")
     random.seed(args.seed)
     print(f"seed {args.seed}", flush=True)

@@ -95,29 +95,29 @@ export $(VARIABLES) PYTHON_MIN PYTHON_MAX BAD_IN_PATH
 # edition's environment. A file NAME.done exists if, and only if, that step has succeeded with what
 # stands here as it is now. Dates of files say nothing: a copy may have an old one, or one to come.
 ENV_FROM := env: environment.yml $(LOCK) $(dir $(LOCK))build-constraints.txt libexec/make-env tools: tests/tools.txt
-MADE_FROM := $(if $(filter $(BASE),$(STATE)),,more: $(MORE_LOCK) $(BASE)/env.done) \
+MADE_FROM := $(if $(filter $(BASE),$(STATE)),,extras: $(EXTRAS) $(BASE)/env.done) \
     config: editions/$(EDITION)/edition.mk libexec/set-config initdb: $(STATE)/db-url dags: $(DAGS)
 
 CHECK :=
 SINCE :=
 # What Airflow needs before it can be configured: the environment, and the packages for this database.
-READY := $(if $(filter $(BASE),$(STATE)),$(BASE)/env.done,$(STATE)/more.done)
+PACKAGES := $(if $(filter $(BASE),$(STATE)),$(BASE)/env.done,$(STATE)/extras.done)
 # The results of dag_test for a day need a backfill if there are none.
 RESULTS := $(if $(SHARED),$(SHARED)/)results
 NO_RESULTS := $(if $(filter dag_test,$(DAG)),$(if $(wildcard $(RESULTS)/$(EDITION)/$(END)/results.csv),,backfill))
 # Can the kit work in this checkout and on this machine?
-check-place:
-	@bash libexec/check-place
+preflight:
+	@bash libexec/preflight
 
 # Before each step: check the variables, lock the checkout, and repair what a killed make has left.
-begin: check-place
+begin: preflight
 	@libexec/check-input $(CHECK)
-	@libexec/claim-checkout
+	@libexec/lock-checkout
 	@libexec/name-database $(STATE)
 	@libexec/repair-state $(BASE) $(STATE) $(ENV_FROM) $(MADE_FROM)
 
 # The check that `make all` starts with, so that it does not stop half-way.
-ready: check-place
+prerequisites: preflight
 	@bin/doctor --quiet
 
 # The tests run in the environment of edition 3, side by side in so many processes, where they don't
@@ -152,5 +152,5 @@ help:
 	              settings = settings sprintf("  %-20s %s\n", setting, meaning) } \
 	    END     { printf "\nVariables and their present values, as in: make backfill START=2026-01-01\n%s", settings }' Makefile libexec/plumbing.mk
 
-.PHONY: begin check-place ready tools test-env all env config initdb list-dags list-tasks backfill results report
+.PHONY: begin preflight prerequisites tools test-env all env config initdb list-dags list-tasks backfill results report
 .PHONY: ui stop worker exercises exercise verify test test-all lint screenshots bench doctor lock clean distclean help

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Sourced by libexec/step, libexec/claim-checkout and libexec/check-machine: what they ask about processes.
+# Sourced by libexec/step, libexec/lock-checkout and libexec/check-machine: what they ask about processes.
 # A minimal Fedora or Debian has no ps, so they look into /proc; where there is none (macOS), there is ps.
 
 # parent_of PID: print the number of its parent; nothing if there is no such process.
@@ -7,9 +7,9 @@ parent_of() {
     look_up 2 ppid "$1"
 }
 
-# birth_of PID: print when it began, in a form that is only good for telling two processes apart
+# start_time_of PID: print when it began, in a form that is only good for telling two processes apart
 # that had the same number one after the other; nothing if there is no such process.
-birth_of() {
+start_time_of() {
     look_up 20 lstart "$1"
 }
 

@@ -31,9 +31,9 @@ from print_results import Damaged, again, best_of, lesson, read_results
 
 try:
     import jinja2
-    from kit.celery_workers import broker_version
-    from kit.metadata_db import open_database
-    from kit.paths import write_whole
+    from airflow_sandbox.celery_workers import broker_version
+    from airflow_sandbox.metadata_db import open_database
+    from airflow_sandbox.paths import write_whole
 except ImportError:
     print(
         "make_report.py: run it with: bin/sandbox python pipeline/make_report.py", file=sys.stderr

@@ -7,7 +7,7 @@ import time
 
 import psutil
 import pytest
-from kit.process_tree import members
+from airflow_sandbox.process_tree import members
 from support.checkouts import AWKWARD, PROJECT, Checkout, checkouts
 from support.watch import Watch
 

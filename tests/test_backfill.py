@@ -14,9 +14,9 @@ from datetime import datetime, timedelta, timezone
 
 import psutil
 import pytest
-from kit.backfill import LONGEST_PAUSE, pause_after
-from kit.metadata_db import TI, Run, open_database
-from kit.progress import progress_line
+from airflow_sandbox.backfill import LONGEST_PAUSE, pause_after
+from airflow_sandbox.metadata_db import TI, Run, open_database
+from airflow_sandbox.progress import progress_line
 from support.backfills import DAY, SECOND_TASK_RUNS, SERVERS_START, start, start_until, wait
 from support.checkouts import PROJECT, checkout_with
 from support.guarantees import guarantee

@@ -442,7 +442,7 @@ def test_certificates_that_are_missing_are_advised_on_linux(machine):
 def test_make_all_asks_the_doctor_before_all_else_and_hears_nothing(new_checkout):
     checkout = new_checkout()
     commands = checkout.make("-n", "all").stdout.splitlines()
-    assert commands[:2] == ["bash libexec/check-place", "bin/doctor --quiet"]
+    assert commands[:2] == ["bash libexec/preflight", "bin/doctor --quiet"]
     ready = checkout.make("ready")
     assert (ready.returncode, ready.stdout, ready.stderr) == (0, "", "")
 

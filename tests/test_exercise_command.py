@@ -5,7 +5,7 @@ import re
 import signal
 
 import pytest
-from kit.exercises import Exercise
+from airflow_sandbox.exercises import Exercise
 from support.checkouts import PROJECT, read_until
 from support.exercises import FOLDERS, NUMBERS, copy_of, exercise, predict
 from support.guarantees import guarantee

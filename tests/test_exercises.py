@@ -6,7 +6,7 @@ With --edition 2, the solutions of those that run there.
 import re
 
 import pytest
-from kit.exercises import Notes, numbers_in
+from airflow_sandbox.exercises import Notes, numbers_in
 from support.exercises import FOLDERS, NUMBERS, copy_of, exercise, predict
 from support.groups import in_two_groups
 from support.walk import BLOCK, pattern, steps_of

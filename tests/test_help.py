@@ -35,7 +35,7 @@ def test_the_targets_are_grouped_the_tutorials_steps_first_and_in_order(checkout
         for heading, lines in shown.items()
     }
     makefile = (checkout.path / "Makefile").read_text()
-    steps = re.search(r"^all: (ready .*)", makefile, re.MULTILINE)[1].split()
+    steps = re.search(r"^all: (prerequisites .*)", makefile, re.MULTILINE)[1].split()
     steps = [step for step in steps if f"\n## {step} : " in makefile]
     assert targets[headings[0]] == ["all", *steps]
     assert "verify" in targets["The proof"] and "clean" in targets["Care"]

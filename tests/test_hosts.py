@@ -11,7 +11,7 @@ import subprocess
 import time
 
 import pytest
-from kit import postgres
+from airflow_sandbox import postgres
 from support.backfills import wait
 from support.guarantees import guarantee
 from support.hosts import Hosts

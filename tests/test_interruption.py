@@ -63,7 +63,7 @@ STEPS = [
 @guarantee(
     "Interruption",
     "kill -9 of make, or of the whole group, in any step",
-    "a guard ends the rest within seconds, and the next make works",
+    "a watchdog ends the rest within seconds, and the next make works",
 )
 def test_whatever_ends_a_step_the_next_make_all_works(new_checkout):
     """Each step in turn, in four ways; each make begins where the one before it was ended."""
@@ -195,7 +195,7 @@ def test_of_many_makes_at_the_same_moment_one_is_at_work(new_checkout):
             [
                 "bash",
                 "-c",
-                f"read -r _; libexec/claim-checkout || exit; echo ours; read -r _ <&{read}",
+                f"read -r _; libexec/lock-checkout || exit; echo ours; read -r _ <&{read}",
             ],
             cwd=checkout.path,
             stdin=subprocess.PIPE,
@@ -246,14 +246,14 @@ def test_ps_and_proc_agree_on_parents_and_births(tmp_path):
     original = PROJECT / "libexec/processes.sh"
     by_ps = tmp_path / "processes.sh"
     by_ps.write_text(original.read_text().replace("/proc/self/stat", "/nowhere"))
-    ask = '. "$0"; parent_of $$; [ -n "$(birth_of $$)" ] && birth_of 999999999'
+    ask = '. "$0"; parent_of $$; [ -n "$(start_time_of $$)" ] && start_time_of 999999999'
     for file in original, by_ps:
         answer = subprocess.run(["bash", "-c", ask, file], capture_output=True, text=True)
         assert answer.stdout.split() == [str(os.getpid())], file
     zombie = subprocess.Popen(["true"])
     os.waitid(os.P_PID, zombie.pid, os.WEXITED | os.WNOWAIT)
     for file in original, by_ps:
-        ask = f'. "$0"; birth_of {zombie.pid}'
+        ask = f'. "$0"; start_time_of {zombie.pid}'
         assert subprocess.run(["bash", "-c", ask, file], capture_output=True).stdout == b""
     zombie.wait()
 

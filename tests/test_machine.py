@@ -18,7 +18,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from kit.metadata_db import open_database
+from airflow_sandbox.metadata_db import open_database
 from support.backfills import DAY, SECOND_TASK_RUNS, start_until
 from support.checkouts import PROJECT
 from support.faults import Mounts, SmallDisk

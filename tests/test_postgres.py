@@ -9,9 +9,9 @@ from pathlib import Path
 
 import psutil
 import pytest
-from kit import postgres
-from kit.process_tree import members
-from kit.servers import HOST, listeners
+from airflow_sandbox import postgres
+from airflow_sandbox.process_tree import members
+from airflow_sandbox.servers import HOST, listeners
 from support.backfills import DAY, start_until, wait
 from support.faults import Mounts
 from support.guarantees import guarantee
@@ -77,7 +77,7 @@ def test_postgres_runs_for_as_long_as_somebody_uses_it_and_for_this_machine_alon
         other.kill()  # libexec/with-postgres, which waits for the command
         assert servers(on_postgres)
         other.stdin.close()
-        wait(lambda: not postgres.keeper_lives(on_postgres.home), "the server to end", 10)
+        wait(lambda: not postgres.supervisor_lives(on_postgres.home), "the server to end", 10)
         assert servers(on_postgres) == []
     for name in "postgres.password", "db-url", "postgres.url":
         assert (on_postgres.home / name).exists() == (name == "postgres.password")
@@ -97,7 +97,9 @@ def test_after_a_kill_of_everything_the_next_command_starts_postgres_again(on_po
         victims = [*servers(on_postgres), psutil.Process(user.pid)]
         for process in psutil.process_iter(["cmdline"]):
             words = process.info["cmdline"] or []
-            if words[1:2] == ["-m"] and words[-1].startswith(home):  # the keeper, and its guard
+            if words[1:2] == ["-m"] and words[-1].startswith(
+                home
+            ):  # the supervisor, and its watchdog
                 victims.append(process)
         for process in victims:
             with contextlib.suppress(psutil.NoSuchProcess):
@@ -126,7 +128,7 @@ def test_the_lock_of_a_living_server_stays(on_postgres):
         user.stdin.close()
 
 
-@pytest.mark.parametrize("what", ["postgres", "keeper"])
+@pytest.mark.parametrize("what", ["postgres", "supervisor"])
 @guarantee(
     "More machines",
     "kill -9 of Postgres in a backfill, or of what looks after it",
@@ -135,11 +137,12 @@ def test_the_lock_of_a_living_server_stays(on_postgres):
 def test_postgres_killed_in_a_backfill_loses_nothing_that_was_committed(on_postgres, what):
     assert on_postgres.all.returncode == 0
     make = start_until(on_postgres, "succeeded: 1")
-    if what == "keeper":
+    if what == "supervisor":
         (victim,) = [
             process
             for process in psutil.process_iter(["cmdline"])
-            if (process.info["cmdline"] or [])[1:] == ["-m", "kit.postgres", str(on_postgres.home)]
+            if (process.info["cmdline"] or [])[1:]
+            == ["-m", "airflow_sandbox.postgres", str(on_postgres.home)]
         ]
     else:
         victim = min(servers(on_postgres), key=psutil.Process.create_time)
@@ -150,7 +153,7 @@ def test_postgres_killed_in_a_backfill_loses_nothing_that_was_committed(on_postg
         output
     )
     wait(lambda: not on_postgres.processes() and not servers(on_postgres), "all to end", 15)
-    query = "from kit.metadata_db import open_database; import pathlib, os;"
+    query = "from airflow_sandbox.metadata_db import open_database; import pathlib, os;"
     query += "run = open_database(pathlib.Path(os.environ['AIRFLOW_HOME'])).run_of_day"
     query += f"('dag_test', '{DAY}'); print([task.state for task in run.tasks])"
     kept = on_postgres.run("bin/sandbox", "python", "-c", query)

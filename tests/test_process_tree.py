@@ -6,8 +6,8 @@ import tempfile
 
 import psutil
 import pytest
-from kit.backfill import executor_workers
-from kit.process_tree import ProcessTree, members
+from airflow_sandbox.backfill import executor_workers
+from airflow_sandbox.process_tree import ProcessTree, members
 from support.backfills import wait
 from support.checkouts import PROJECT
 
@@ -69,7 +69,7 @@ def test_a_descendant_without_a_mark_belongs_to_the_tree(record):
         wait(lambda: len(psutil.Process(started.pid).children()) == 1, "the descendant")
         (hidden,) = psutil.Process(started.pid).children()
         wait(lambda: hidden.cmdline()[0] == "sleep", "the end of setsid and env")
-        wait(lambda: hidden in members(record), "the guard to see it", 5)
+        wait(lambda: hidden in members(record), "the watchdog to see it", 5)
         # Known once, it stays known when what had started it is gone.
         started.kill()
         started.wait()
@@ -77,11 +77,11 @@ def test_a_descendant_without_a_mark_belongs_to_the_tree(record):
     assert not hidden.is_running() or hidden.status() == psutil.STATUS_ZOMBIE
 
 
-def test_the_next_tree_ends_what_one_killed_with_its_guard_has_left(record, tmp_path):
+def test_the_next_tree_ends_what_one_killed_with_its_watchdog_has_left(record, tmp_path):
     script = tmp_path / "owner.py"
     script.write_text(
         "import sys, time; sys.path.insert(0, sys.argv[1])\n"
-        "from kit.process_tree import ProcessTree\n"
+        "from airflow_sandbox.process_tree import ProcessTree\n"
         "with ProcessTree(sys.argv[2]) as tree:\n"
         "    tree.start(['sleep', '61'])\n"
         "    print('ready', flush=True)\n"

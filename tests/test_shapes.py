@@ -10,7 +10,7 @@ import shlex
 import shutil
 
 import pytest
-from kit.process_tree import ProcessTree
+from airflow_sandbox.process_tree import ProcessTree
 from shapes.expected import EXPECTED
 from support.checkouts import PROJECT
 from support.groups import in_two_groups

@@ -12,7 +12,7 @@ from datetime import datetime, timezone
 
 import psutil
 import pytest
-from kit.metadata_db import open_database
+from airflow_sandbox.metadata_db import open_database
 from support.backfills import DAY, wait
 from support.checkouts import checkout_with, read_until
 from support.guarantees import guarantee
@@ -246,7 +246,7 @@ def sleepers(served):
 def test_a_backfill_that_is_killed_leaves_no_server_held_still(served):
     held = (
         "import sys, os; from pathlib import Path;"
-        "from kit.running_ui import find_running_ui;"
+        "from airflow_sandbox.running_ui import find_running_ui;"
         "ui = find_running_ui(Path(os.environ['AIRFLOW_HOME']))\n"
         "with ui.others_held_still(): print('held', flush=True); sys.stdin.read()"
     )
@@ -459,7 +459,7 @@ def test_make_stop_without_anything_to_stop_says_so(new_checkout, checkout):
 def test_a_readable_login_is_made_private_and_a_broken_one_replaced(checkout):
     file = checkout.home / "login.json"
     script = (
-        "from kit import web_pages; from pathlib import Path;"
+        "from airflow_sandbox import web_pages; from pathlib import Path;"
         f"file = Path({str(file)!r});"
         "print(web_pages.read_password(file) or web_pages.new_password(file))"
     )

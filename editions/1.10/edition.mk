@@ -14,7 +14,7 @@ LIST_DAGS   := airflow list_dags
 LIST_TASKS  := airflow list_tasks "$$DAG"
 # A day that has run before is cleared first, or the backfill would find it done.
 CLEAR       := airflow clear --no_confirm "$$DAG"
-MORE_LOCK   :=
+EXTRAS   :=
 CELERY      :=
 BACKFILL    := libexec/supervise airflow backfill "$$DAG"
 # Without rbac, these pages let everybody in.

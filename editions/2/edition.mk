@@ -14,7 +14,7 @@ LIST_DAGS   := airflow dags list
 LIST_TASKS  := airflow tasks list "$$DAG"
 CLEAR       :=
 # Without the reset, a day that has run before prints "succeeded: 3" and runs nothing.
-MORE_LOCK   :=
+EXTRAS   :=
 CELERY      :=
 BACKFILL    := libexec/supervise airflow dags backfill "$$DAG" --reset-dagruns --yes
 UI := AIRFLOW__WEBSERVER__BASE_URL=http://127.0.0.1:$$PORT libexec/ui --address-fd 9 \

@@ -15,7 +15,7 @@ LIST_TASKS  := airflow tasks list "$$DAG"
 CLEAR       :=
 BACKFILL    := bin/backfill "$$DAG"
 # For Postgres and Celery. Workers on other machines are told where to report to by make backfill.
-MORE_LOCK   := editions/3/scale.txt
+EXTRAS   := editions/3/scale.txt
 CELERY      := $(if $(filter celery,$(EXECUTOR)),--workers "$$WORKERS" $(if $(LISTEN),--listen "$$LISTEN:$$PORT"))
 # The first request to the execution API, which the tasks talk to, takes it some seconds; so it is
 # asked before there are tasks. A log server would listen to the whole network.

@@ -55,7 +55,7 @@ class Checkout:
             (self.base / name).symlink_to(PROJECT / ".sandbox" / edition / name)
         self.done("env", "tools")
         if installation:
-            self.done("more")
+            self.done("extras")
 
     def done(self, *steps):
         """Mark steps as done with the inputs as they are now, as make does after their success."""

@@ -2,7 +2,7 @@
 
 import re
 
-from kit.exercises import Notes
+from airflow_sandbox.exercises import Notes
 from support.checkouts import PROJECT
 
 FOLDERS = sorted((PROJECT / "exercises").glob("[0-9][0-9]-*"))

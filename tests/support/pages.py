@@ -9,8 +9,8 @@ import time
 
 import psutil
 import pytest
-from kit.process_tree import members
-from kit.servers import HOST, free_port
+from airflow_sandbox.process_tree import members
+from airflow_sandbox.servers import HOST, free_port
 from support.checkouts import read_until
 
 READY = r"log in as admin"

@@ -16,14 +16,14 @@ from pathlib import Path
 
 import psutil
 
-from kit.celery_workers import API_URL
-from kit.interruption import ignore_signals
-from kit.metadata_db import open_database
-from kit.paths import shown
-from kit.process_tree import ProcessTree, members
-from kit.progress import Progress, finished, name_of, progress_line, succeeded
-from kit.running_ui import LOCKED_TIMEOUT, Refused
-from kit.servers import (
+from airflow_sandbox.celery_workers import API_URL
+from airflow_sandbox.interruption import ignore_signals
+from airflow_sandbox.metadata_db import open_database
+from airflow_sandbox.paths import shown
+from airflow_sandbox.process_tree import ProcessTree, members
+from airflow_sandbox.progress import Progress, finished, name_of, progress_line, succeeded
+from airflow_sandbox.running_ui import LOCKED_TIMEOUT, Refused
+from airflow_sandbox.servers import (
     HOST,
     START_TIMEOUT,
     TICK,
@@ -33,7 +33,7 @@ from kit.servers import (
     wait,
     wait_for_answer,
 )
-from kit.stall import Stall
+from airflow_sandbox.stall import Stall
 
 LONGEST_PAUSE = 5  # seconds between two looks at the runs of a backfill
 RESTARTS = 20  # how many times servers that ended by themselves are started again
@@ -132,7 +132,7 @@ class Backfill:
                 self.servers,
                 self.log_of,
                 progress.say,
-                self.workers_are(),
+                self.worker_hint(),
             )
             for look in itertools.count():
                 began = time.monotonic()
@@ -165,7 +165,7 @@ class Backfill:
     def prepare_for(self, runs, progress):
         """Start what the runs need and what is not there yet. Nothing, where others start it."""
 
-    def workers_are(self):
+    def worker_hint(self):
         """Say where the workers are, for a message about tasks that none of them takes."""
         return f"The scheduler starts them; its log: {shown(self.logs / 'scheduler.log')}"
 
@@ -334,8 +334,8 @@ class OwnServers(Backfill):
         command = ["airflow", "backfill", "create", "--dag-id", self.dag_id, *dates]
         return [*command, *self.options.words(), *more]
 
-    def workers_are(self):
-        return self.workers.where() if self.workers else super().workers_are()
+    def worker_hint(self):
+        return self.workers.where() if self.workers else super().worker_hint()
 
     def start_scheduler(self):
         """Start the scheduler, whose executor runs the tasks, or hands them to the workers."""

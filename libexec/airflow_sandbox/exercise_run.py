@@ -8,9 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from kit.exercises import ROOT, CannotRun, numbers_in
-from kit.interruption import Relay
-from kit.paths import shown, write_whole
+from airflow_sandbox.exercises import ROOT, CannotRun, numbers_in
+from airflow_sandbox.interruption import Relay
+from airflow_sandbox.paths import shown, write_whole
 
 LINE = re.compile(r"\[backfill progress\] \| (.*)")
 # What bin/backfill says at its end. A failure may be what is meant, and another command repeats it.

@@ -16,11 +16,11 @@ from pathlib import Path
 
 import psutil
 
-from kit.metadata_db import open_database
-from kit.paths import shown, write_whole
-from kit.process_tree import ProcessTree
-from kit.servers import HOST, Servers, is_free, listeners, url
-from kit.waiting import Asking, status_line
+from airflow_sandbox.metadata_db import open_database
+from airflow_sandbox.paths import shown, write_whole
+from airflow_sandbox.process_tree import ProcessTree
+from airflow_sandbox.servers import HOST, Servers, is_free, listeners, url
+from airflow_sandbox.waiting import Asking, status_line
 
 USER = "admin"  # the one user that Airflow 3 has if nobody configures others
 PASSWORD_BYTES = 12  # 96 bits, 16 letters: nobody guesses it, and it can still be typed
@@ -59,7 +59,7 @@ def who_serves(home):
 
 def _say_that_we_serve(home, port):
     script = Path(__file__).parent.with_name("processes.sh")
-    birth = '. "$0" && birth_of "$1"'
+    birth = '. "$0" && start_time_of "$1"'
     born = subprocess.check_output(["bash", "-c", birth, str(script), str(os.getpid())])
     write_whole(_running_file(home), f"{os.getpid()} {port} {born.decode()}")
 
@@ -104,7 +104,7 @@ def new_password(file):
     return password
 
 
-class WebPages:
+class UIServers:
     """The servers of the web pages, from their start to their end.
 
     commands: a list of words for each server, that of the pages first. port: of the pages. health:
@@ -148,7 +148,7 @@ class WebPages:
                 ready(password)
                 os.wait()  # for the first of all to end
                 self.servers.check()
-                raise CannotServe("the guard of the servers was killed, so they were ended, too")
+                raise CannotServe("the watchdog of the servers was killed, so they were ended, too")
             finally:
                 tree.end()
                 self.remove_pid_files()

@@ -15,8 +15,8 @@ import time
 
 import psutil
 
-from kit.paths import shown
-from kit.waiting import Asking, status_line
+from airflow_sandbox.paths import shown
+from airflow_sandbox.waiting import Asking, status_line
 
 HOST = "127.0.0.1"
 TICK = 0.1  # seconds between two looks at what is waited for

@@ -18,9 +18,9 @@ import time
 
 import psutil
 
-from kit.process_tree import members
-from kit.servers import HOST, listeners, url
-from kit.web_pages import USER, read_password, record_of, who_serves
+from airflow_sandbox.process_tree import members
+from airflow_sandbox.servers import HOST, listeners, url
+from airflow_sandbox.ui import USER, read_password, record_of, who_serves
 
 TIMEOUT = 120  # seconds that the API gets to answer; to create a year of DAG runs takes it some 20
 LOCKED_TIMEOUT = 30  # seconds to try again for, while the database is locked

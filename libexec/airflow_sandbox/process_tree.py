@@ -7,9 +7,9 @@ process loses that, but stays in its session; a bash task leaves the session, bu
 mark). A session is the tree's if its leader was started here, or was seen below one that was:
 macOS shows nobody the environment of its own programs, such as the bash of a task.
 
-A guard, a second small process, looks for such sessions once a second, and waits on a pipe that
+A watchdog, a second small process, looks for such sessions once a second, and waits on a pipe that
 only this process holds open. Whatever ends this process, kill -9 included, closes the pipe, and
-the guard ends the tree. If both are killed at once, the next tree with the same record file ends
+the watchdog ends the tree. If both are killed at once, the next tree with the same record file ends
 what they left behind.
 
 To stay of use to Airflow 1.10, this module keeps to Python 3.7.
@@ -27,11 +27,11 @@ from pathlib import Path
 
 import psutil
 
-from kit.interruption import ignore_signals
+from airflow_sandbox.interruption import ignore_signals
 
 MARK = "AIRFLOW_SANDBOX_TREE"
 PATIENCE = 10  # seconds that the kernel gets to end what was killed; it needs milliseconds
-GUARD_PATIENCE = 2  # seconds that the guard of another tree gets to do so
+WATCHDOG_PATIENCE = 2  # seconds that the watchdog of another tree gets to do so
 LOOK = 1  # seconds between two looks for new sessions
 
 
@@ -60,12 +60,12 @@ def created_at(pid):
 
 
 def started_by(record):
-    """Return the file of the sessions that members of the tree have started, found by the guard."""
+    """Return the file of the sessions that the watchdog has found below those of the tree."""
     return record.with_suffix(".descendants")
 
 
 def remember_descendants(record):
-    """Bring the file started_by(record) up to date; called by the guard alone."""
+    """Bring the file started_by(record) up to date; called by the watchdog alone."""
     file = started_by(record)
     known = sessions(file)
     found = dict(known)
@@ -154,8 +154,8 @@ class ProcessTree:
 
     def __enter__(self):
         self._lock = self.record.open("a")
-        # The guard of a tree that was just killed holds the lock, too, until it is done.
-        deadline = time.monotonic() + GUARD_PATIENCE
+        # The watchdog of a tree that was just killed holds the lock, too, until it is done.
+        deadline = time.monotonic() + WATCHDOG_PATIENCE
         while True:
             try:
                 fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -167,8 +167,8 @@ class ProcessTree:
                 time.sleep(0.1)
         self.leftovers = end(self.record)
         self._started = False
-        self._guard = subprocess.Popen(
-            [sys.executable, "-m", "kit.process_tree", str(self.record)],
+        self._watchdog = subprocess.Popen(
+            [sys.executable, "-m", "airflow_sandbox.process_tree", str(self.record)],
             stdin=subprocess.PIPE,
             pass_fds=[self._lock.fileno()],
             start_new_session=True,  # Ctrl-C is for this process, which then closes the pipe
@@ -177,8 +177,8 @@ class ProcessTree:
 
     def __exit__(self, *exception):
         self.end()
-        self._guard.stdin.close()
-        self._guard.wait(PATIENCE)
+        self._watchdog.stdin.close()
+        self._watchdog.wait(PATIENCE)
         self._lock.close()
 
     def end(self):
@@ -215,10 +215,10 @@ class ProcessTree:
 
 
 if __name__ == "__main__":
-    # The guard. Its standard input ends when the process is gone that holds the other end of it.
+    # The watchdog. Its standard input ends when the process is gone that holds the other end of it.
     ignore_signals()
     record = Path(sys.argv[1])
     while not select.select([sys.stdin], [], [], LOOK)[0]:
-        with contextlib.suppress(OSError, ValueError):  # a full disk must not end the guard
+        with contextlib.suppress(OSError, ValueError):  # a full disk must not end the watchdog
             remember_descendants(record)
     end(record)

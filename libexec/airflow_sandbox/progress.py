@@ -7,7 +7,7 @@ from collections import Counter
 
 from tqdm import tqdm
 
-from kit.waiting import status_line
+from airflow_sandbox.waiting import status_line
 
 # How the classic line counts Airflow 3's task instance states; None is "not looked at yet".
 WAITING = {None, "scheduled", "up_for_retry", "up_for_reschedule", "deferred", "awaiting_input"}

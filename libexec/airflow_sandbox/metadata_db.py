@@ -18,7 +18,7 @@ import time
 from collections import namedtuple
 from datetime import datetime, timezone
 
-from kit.paths import shown
+from airflow_sandbox.paths import shown
 
 URL = "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"  # Airflow's own variable; bin/sandbox sets it
 RESTART_TIME = 60  # seconds that a Postgres which does not answer gets to come back

@@ -1,4 +1,4 @@
-"""libexec/check-place: where the kit can't work it says so in one line, before anything is made."""
+"""libexec/preflight: where the kit can't work it says so in one line, before anything is made."""
 
 import os
 import shutil
@@ -13,11 +13,11 @@ from support.guarantees import guarantee
 
 
 def refused(outcome, *words):
-    """Assert that a make was refused by one line of check-place that has these words."""
+    """Assert that a make was refused by one line of preflight that has these words."""
     assert outcome.returncode == 2, outcome.stdout + outcome.stderr
     said = [line for line in outcome.stderr.splitlines() if not line.startswith("make: ")]
     assert len(said) == 1, outcome.stderr
-    assert said[0].startswith("check-place: ")
+    assert said[0].startswith("preflight: ")
     for word in words:
         assert word in said[0]
 
@@ -39,7 +39,7 @@ def test_a_path_that_cannot_work_is_refused(tmp_path, name):
     folder = tmp_path / name
     folder.mkdir()
     outcome = subprocess.run(
-        ["bash", PROJECT / "libexec/check-place"], cwd=folder, capture_output=True, text=True
+        ["bash", PROJECT / "libexec/preflight"], cwd=folder, capture_output=True, text=True
     )
     assert outcome.returncode == 2
     assert "move this checkout elsewhere" in outcome.stderr
@@ -50,7 +50,7 @@ def test_a_link_to_a_path_that_cannot_work_is_refused_as_well(tmp_path):
     (tmp_path / "what?").mkdir()
     link = tmp_path / "link"
     link.symlink_to(tmp_path / "what?")
-    command = f"cd {link} && bash {PROJECT}/libexec/check-place"
+    command = f"cd {link} && bash {PROJECT}/libexec/preflight"
     outcome = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
     assert outcome.returncode == 2
     assert f"a path with ? in it; move this checkout elsewhere: {tmp_path}/what?" in outcome.stderr
@@ -152,12 +152,12 @@ def test_what_a_sudo_make_left_is_named_with_its_cure(checkout, stranger):
     refused(outcome, "results is another user's", "sudo chown -R 54321 .sandbox results")
     for path in [checkout.path / "results", *(checkout.path / "results").rglob("*")]:
         path.chmod(0o777)
-    assert checkout.run(*stranger, "bash", "libexec/check-place").returncode == 0
+    assert checkout.run(*stranger, "bash", "libexec/preflight").returncode == 0
     for path in [checkout.path / "results", *(checkout.path / "results").rglob("*")]:
         path.chmod(0o755)
     cure = outcome.stderr.splitlines()[0].rpartition("sudo ")[2].split()
     assert checkout.run(*cure).returncode == 0
-    assert checkout.run(*stranger, "bash", "libexec/check-place").returncode == 0
+    assert checkout.run(*stranger, "bash", "libexec/preflight").returncode == 0
 
 
 @guarantee(
@@ -175,7 +175,7 @@ def test_where_processes_are_hidden_it_says_so(checkout, stranger):
         "-",
     ]
     outcome = checkout.run(*hide, *stranger, "make", "backfill")
-    older = checkout.run(*hide, *stranger, "env", "EDITION=2", "bash", "libexec/check-place")
+    older = checkout.run(*hide, *stranger, "env", "EDITION=2", "bash", "libexec/preflight")
     refused(outcome, "mounted with hidepid", "sudo mount -o remount,hidepid=0 /proc")
     assert older.returncode == 0  # whose Airflow hides nothing
 

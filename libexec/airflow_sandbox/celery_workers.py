@@ -13,8 +13,8 @@ import shutil
 import subprocess
 import sys
 
-from kit.paths import shown, write_whole
-from kit.servers import HOST, free_port, is_free
+from airflow_sandbox.paths import shown, write_whole
+from airflow_sandbox.servers import HOST, free_port, is_free
 
 PASSWORD_BYTES = 24
 SLOTS = 4  # tasks that a worker runs at a time

@@ -8,7 +8,7 @@ import shlex
 import shutil
 from pathlib import Path
 
-from kit.paths import shown
+from airflow_sandbox.paths import shown
 
 ROOT = Path(__file__).resolve().parents[2]
 MINE = ROOT / "my-exercises"

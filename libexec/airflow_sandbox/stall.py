@@ -4,8 +4,8 @@ import re
 import time
 from collections import namedtuple
 
-from kit.paths import shown
-from kit.progress import finished, name_of
+from airflow_sandbox.paths import shown
+from airflow_sandbox.progress import finished, name_of
 
 QUIET = 5  # seconds without a change after which it says what it waits for
 UNTAKEN = 15  # the same for task instances that are queued; to start one takes a worker some 2
@@ -35,13 +35,13 @@ class Stall:
 
     dag_id: of the backfill. database: a MetadataDB. servers: Servers, to run Airflow's command that
     knows why a task does not run. log_of: a function that returns a task instance's log file.
-    say: a function that prints a text. workers_are: where the workers are that take queued tasks,
+    say: a function that prints a text. worker_hint: where the workers are that take queued tasks,
     as a text.
     """
 
-    def __init__(self, dag_id, database, servers, log_of, say, workers_are):
+    def __init__(self, dag_id, database, servers, log_of, say, worker_hint):
         self.dag_id, self.database, self.servers = dag_id, database, servers
-        self.log_of, self.say, self.workers_are = log_of, say, workers_are
+        self.log_of, self.say, self.worker_hint = log_of, say, worker_hint
         self.said_queued = False
         self.last, self.since = None, 0
         self.questions = []  # [(run, key, Popen, log file)] that were not answered yet
@@ -70,13 +70,13 @@ class Stall:
             for key, ti in run.tasks.items()
             if ti.state in COMING | {None, "scheduled"}
         ]
-        self.hear()
+        self.collect()
         # Until a cause is found, not only what follows from one.
         if not self.questions and not self.causes():
             unasked = [
                 each for each in waiting if (each[0].logical_date, each[1]) not in self.reasons
             ]
-            self.ask(sorted(unasked, key=lambda each: each[2] not in COMING)[:BATCH])
+            self.query(sorted(unasked, key=lambda each: each[2] not in COMING)[:BATCH])
         coming = any(state in COMING for _, _, state in waiting)
         return quiet > DEADLOCK and not coming and self.all_final() and self.scheduler_lives()
 
@@ -99,31 +99,33 @@ class Stall:
             self.said_queued = True
             self.say(
                 f"   {states.count('queued')} queued for {UNTAKEN} s: no worker has taken one."
-                f" {self.workers_are}"
+                f" {self.worker_hint}"
             )
 
-    def ask(self, waiting):
-        """Start to ask Airflow why these do not run: a list of (run, key, state)."""
+    def query(self, waiting):
+        """Start to query Airflow why these do not run: a list of (run, key, state)."""
         for number, (run, key, state) in enumerate(waiting):
             task_id, map_index = key
             if state == "deferred":
-                self.learn(run, key, Reason("it is deferred, until its trigger fires", True, False))
+                self.record(
+                    run, key, Reason("it is deferred, until its trigger fires", True, False)
+                )
                 continue
             command = ["airflow", "tasks", "failed-deps", self.dag_id, task_id, run.run_id]
             command += ["--map-index", str(map_index)] if map_index >= 0 else []
             process, log = self.servers.run(f"failed-deps-{number}", command, quiet=True)
             self.questions.append((run, key, process, log))
 
-    def hear(self):
+    def collect(self):
         """Take the answers when all of them have come."""
         if all(process.poll() is not None for _, _, process, _ in self.questions):
             for run, key, _, log in self.questions:
                 answer = log.read_text(errors="replace") + "\n"
                 reason = reason_in(answer, run.tasks[key].state)
-                self.learn(run, key, reason or Reason(f"see {shown(log)}", True, False))
+                self.record(run, key, reason or Reason(f"see {shown(log)}", True, False))
             self.questions = []
 
-    def learn(self, run, key, reason):
+    def record(self, run, key, reason):
         """Keep the reason of a task instance, and print it if it is a cause."""
         self.reasons[run.logical_date, key] = reason
         if reason.is_cause:

@@ -2,9 +2,9 @@
 
 Its data are in AIRFLOW_HOME/postgres. It listens to this machine alone, at a port that is free when
 it starts, and asks for a generated password. Whoever uses it holds a shared lock on one file, which
-the system takes away from a process that dies. A keeper, a process of its own, starts the server,
-and stops it when nobody holds that lock any more. The server is in the keeper's ProcessTree, so it
-ends with the keeper, too, however that ends.
+the system takes away from a process that dies. A supervisor, a process of its own, starts the
+server, and stops it when nobody holds that lock any more. The server is in the supervisor's
+ProcessTree, so it ends with the supervisor, however that ends.
 """
 
 import contextlib
@@ -21,9 +21,9 @@ from pathlib import Path
 
 import psutil
 
-from kit.paths import shown, write_whole
-from kit.process_tree import ProcessTree
-from kit.servers import HOST, free_port, tail
+from airflow_sandbox.paths import shown, write_whole
+from airflow_sandbox.process_tree import ProcessTree
+from airflow_sandbox.servers import HOST, free_port, tail
 
 USER, DATABASE = "airflow", "postgres"  # the database that each server has
 PASSWORD_BYTES = 24
@@ -105,11 +105,11 @@ def using(home):
     with (home / "postgres.users").open("a") as users:
         fcntl.flock(users, fcntl.LOCK_SH)  # after one that is just ending
         deadline = time.monotonic() + START_TIME
-        keeper = None
+        supervisor = None
         while not answers(home):
-            if (keeper is None or keeper.poll() == 0) and not keeper_lives(home):
-                keeper = start_keeper(home)
-            if keeper is not None and keeper.poll():
+            if (supervisor is None or supervisor.poll() == 0) and not supervisor_lives(home):
+                supervisor = start_supervisor(home)
+            if supervisor is not None and supervisor.poll():
                 log = home / "logs/postgres.log"
                 raise CannotServe(f"Postgres did not start; the end of {shown(log)}:\n{tail(log)}")
             if time.monotonic() > deadline:
@@ -123,7 +123,7 @@ def wait_for_its_end(home):
     """Return when the server has ended, or when somebody else uses it."""
     deadline = time.monotonic() + STOP_TIME
     with (home / "postgres.users").open("a") as users:
-        while keeper_lives(home) and time.monotonic() < deadline:
+        while supervisor_lives(home) and time.monotonic() < deadline:
             if not take(users, fcntl.LOCK_EX) and take(users, fcntl.LOCK_SH):
                 return
             fcntl.flock(users, fcntl.LOCK_UN)
@@ -140,12 +140,12 @@ def take(file, kind):
 
 
 def record_of(home):
-    """Return the file of the keeper's process tree."""
+    """Return the file of the supervisor's process tree."""
     return home / "postgres.processes"
 
 
-def keeper_lives(home):
-    """Return whether there is a keeper, or what a killed one has left is being ended."""
+def supervisor_lives(home):
+    """Return whether there is a supervisor, or what a killed one has left is being ended."""
     with record_of(home).open("a") as record:
         return not take(record, fcntl.LOCK_SH)
 
@@ -156,19 +156,19 @@ def answers(home):
         port = (home / "postgres.url").read_text().strip().rpartition(":")[2].partition("/")[0]
     except FileNotFoundError:
         return False
-    if not keeper_lives(home):
+    if not supervisor_lives(home):
         return False
     probe = [program("pg_isready"), "-q", "-h", HOST, "-p", port]
     return subprocess.run(probe, stdin=subprocess.DEVNULL).returncode == 0
 
 
-def start_keeper(home):
-    """Start the keeper of an AIRFLOW_HOME; return its Popen."""
+def start_supervisor(home):
+    """Start the supervisor of an AIRFLOW_HOME; return its Popen."""
     log = home / "logs/postgres.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:
         return subprocess.Popen(
-            [sys.executable, "-m", "kit.postgres", str(home)],
+            [sys.executable, "-m", "airflow_sandbox.postgres", str(home)],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
@@ -198,7 +198,7 @@ def keep(home):
     """Run the server until nobody uses it any more; return the exit code."""
     with ProcessTree(record_of(home)) as tree, (home / "postgres.users").open("a") as users:
         if take(users, fcntl.LOCK_EX):
-            return 0  # this one waited for the end of another keeper, and nobody is left to serve
+            return 0  # it waited for the end of another one, and nobody is left to serve
         remove_stale_lock(home)
         port = free_port()
         password = (home / "postgres.password").read_text().strip()
@@ -223,6 +223,6 @@ if __name__ == "__main__":
     try:
         sys.exit(keep(Path(sys.argv[1])))
     except BlockingIOError:
-        sys.exit(0)  # there is another keeper
+        sys.exit(0)  # there is another supervisor
     except CannotServe as error:
         sys.exit(str(error))
