@@ -20,7 +20,6 @@ import math
 import os
 import platform
 import re
-import sqlite3
 import sys
 from collections import namedtuple
 from datetime import datetime, timedelta, timezone
@@ -32,6 +31,7 @@ from print_results import Damaged, again, best_of, lesson, read_results
 try:
     import jinja2
     from airflow_sandbox.celery_workers import broker_version
+    from airflow_sandbox.errors import UserError
     from airflow_sandbox.metadata_db import open_database
     from airflow_sandbox.paths import write_whole
 except ImportError:
@@ -124,7 +124,7 @@ def find_run(home, folder):
         run = open_database(home).run_of_day(DAG_ID, folder.name)
     except FileNotFoundError as error:
         raise Unknown("there is no metadata database (make clean removes it)") from error
-    except (sqlite3.Error, ValueError) as error:
+    except (UserError, ValueError) as error:
         raise Unknown(f"the metadata database can't be read: {error}") from error
     if run is None:
         raise Unknown("the metadata database has no run for this day")
@@ -182,7 +182,7 @@ def source_of_data(home, folder, run):
 def servers(home):
     """Return {what: name and version} of the servers that Airflow stands on, as far as known."""
     found = {}
-    with contextlib.suppress(OSError, sqlite3.Error):
+    with contextlib.suppress(OSError, UserError):
         found["Metadata database"] = open_database(home).version()
     if EXECUTOR == "celery":
         found["Broker"] = broker_version()

@@ -115,7 +115,7 @@ def test_beside_the_web_pages_the_same(checkout):
         options = "--run-backwards --max-active-runs 1"
         outcome = backfill(checkout, f"OPTIONS={options}")
         assert outcome.returncode == 0, outcome.stdout
-        assert "the servers of the web pages run it" in outcome.stdout
+        assert "the servers of the Airflow UI run it" in outcome.stdout
         assert started(checkout) == ["2024-01-03", "2024-01-02", "2024-01-01"]
         nothing = backfill(checkout, "OPTIONS=--reprocess-behavior none")
         assert nothing.returncode == 2

@@ -10,6 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 from airflow_sandbox import postgres
+from airflow_sandbox.errors import UserError
 from airflow_sandbox.process_tree import members
 from airflow_sandbox.servers import HOST, listeners
 from support.backfills import DAY, start_until, wait
@@ -24,7 +25,7 @@ pytestmark = [pytest.mark.xdist_group(__name__), pytest.mark.slow]  # they share
 def programs():
     try:
         postgres.program("initdb")
-    except postgres.CannotServe as error:
+    except UserError as error:
         pytest.skip(str(error))
 
 

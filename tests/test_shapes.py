@@ -13,24 +13,35 @@ import pytest
 from airflow_sandbox.process_tree import ProcessTree
 from shapes.expected import EXPECTED
 from support.checkouts import PROJECT
-from support.groups import in_two_groups
 from support.lines import LINE
+from support.pages import READY, Served
 
 SHAPES = PROJECT / "tests/shapes"
 NAMES = sorted(EXPECTED)
 
+pytestmark = [pytest.mark.xdist_group(__name__), pytest.mark.slow]  # they share a checkout
+
 
 @pytest.fixture(scope="module")
 def checkout(new_checkout):
+    """A checkout whose servers are running: what a DAG's line is does not hang on their start."""
     checkout = new_checkout()
     shutil.copy(SHAPES / "shapes.py", checkout.path / "dags")
+    checkout.succeed("config")
+    # No DAG run of today beside the backfill's, though its DAG is switched on.
+    no_schedule = [checkout.home / "airflow.cfg", "scheduler.use_job_schedule=False"]
+    assert checkout.run("bin/sandbox", "libexec/set-config", *no_schedule).returncode == 0
     checkout.succeed("list-dags")
+    if checkout.edition == "3":
+        served = Served(checkout, READY)
+        yield checkout
+        served.stop()
+        return
     # Airflow 2.11's backfill waits for ever for a deferred task if nobody has started a triggerer.
     command = ["bin/sandbox", "airflow", "triggerer", "--skip-serve-logs"]
     with ProcessTree(checkout.home / "triggerer.processes") as tree:
-        if checkout.edition == "2":
-            with (checkout.path / "triggerer.log").open("wb") as log:
-                tree.start([checkout.path / command[0], *command[1:]], log, EDITION="2")
+        with (checkout.path / "triggerer.log").open("wb") as log:
+            tree.start([checkout.path / command[0], *command[1:]], log, EDITION="2")
         yield checkout
 
 
@@ -43,8 +54,7 @@ def run(checkout, name, days=("2024-01-01", "2024-01-03")):
     return checkout.run("bash", "-c", f"{command} 2>&1")
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", in_two_groups("shapes", NAMES, NAMES))
+@pytest.mark.parametrize("name", NAMES)
 def test_its_last_line_and_exit_code(checkout, name):
     outcome = run(checkout, name, EXPECTED[name].get("days", ("2024-01-01", "2024-01-03")))
     lines = [" ".join(found.groups()) for found in LINE.finditer(outcome.stdout)]

@@ -6,7 +6,6 @@ import os
 import re
 import signal
 import socket
-import subprocess
 import time
 from datetime import datetime, timezone
 
@@ -240,33 +239,23 @@ def sleepers(served):
 
 @guarantee(
     "The web pages",
-    "kill -9 of a backfill that uses the servers",
-    "the servers go on, and none stays suspended",
+    "`airflow backfill create`, typed by hand beside the servers, which write all the time",
+    "it creates the backfill, and they run it",
 )
-def test_a_backfill_that_is_killed_leaves_no_server_held_still(served):
-    held = (
-        "import sys, os; from pathlib import Path;"
-        "from airflow_sandbox.running_ui import find_running_ui;"
-        "ui = find_running_ui(Path(os.environ['AIRFLOW_HOME']))\n"
-        "with ui.others_held_still(): print('held', flush=True); sys.stdin.read()"
-    )
-    process = subprocess.Popen(
-        ["bin/sandbox", "python", "-c", held],
-        cwd=served.checkout.path,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout.readline() == "held\n"
-    api_server, *others = [psutil.Process(pid) for pid in served.leaders()]
-    assert {process.status() for process in others} == {psutil.STATUS_STOPPED}
-    assert api_server.status() != psutil.STATUS_STOPPED
-    process.kill()
-    process.communicate()
-    wait(
-        lambda: psutil.STATUS_STOPPED not in {process.status() for process in served.processes()},
-        "the servers to go on",
-    )
+def test_a_backfill_that_is_created_by_hand_is_run_by_the_servers(served):
+    for month in "01", "02", "03":
+        days = [f"--from-date=2024-{month}-01", f"--to-date=2024-{month}-03"]
+        command = ["bin/sandbox", "airflow", "backfill", "create", "--dag-id=dag_test", *days]
+        outcome = served.checkout.run(*command)
+        assert outcome.returncode == 0, outcome.stdout + outcome.stderr
+        wait(
+            lambda day=f"2024-{month}-03": states(served).get(day) == "success", "the last day", 120
+        )
+        database = open_database(served.checkout.home)
+        for backfill_id in database.open_backfills("dag_test"):
+            database.close_backfill(backfill_id)
+    for log in served.checkout.home.glob("logs/*.log"):
+        assert "locked" not in log.read_text(), log
 
 
 @guarantee(
@@ -318,7 +307,7 @@ def test_a_backfill_says_so_when_the_servers_end(checkout):
     assert served.checkout.make("stop").returncode == 0
     output, _ = make.communicate(timeout=60)
     assert make.returncode == 2
-    assert "the web pages, whose servers ran it, have ended" in output
+    assert "the Airflow UI, whose servers ran it, has ended" in output
     database = open_database(served.checkout.home)
     assert database.open_backfills("dag_test") == []
     served.make.communicate(timeout=60)
@@ -459,9 +448,9 @@ def test_make_stop_without_anything_to_stop_says_so(new_checkout, checkout):
 def test_a_readable_login_is_made_private_and_a_broken_one_replaced(checkout):
     file = checkout.home / "login.json"
     script = (
-        "from airflow_sandbox import web_pages; from pathlib import Path;"
+        "from airflow_sandbox import ui; from pathlib import Path;"
         f"file = Path({str(file)!r});"
-        "print(web_pages.read_password(file) or web_pages.new_password(file))"
+        "print(ui.read_password(file) or ui.new_password(file))"
     )
     for text in '{"admin": "kept"}', "{", '["admin"]', '{"admin": ""}':
         file.write_text(text)

@@ -1,12 +1,12 @@
 """A backfill of Airflow 3, from its creation to its last progress line.
 
-OwnServers runs it with servers of its own, BesideUI with those of `make ui`.
+OwnServers runs it with servers of its own, BesideUI with those of `make ui`. Both create it by
+Airflow's own command, watch its rows in the metadata database, and close it there.
 """
 
 import contextlib
 import http.client
 import itertools
-import json
 import os
 import re
 import shlex
@@ -17,12 +17,12 @@ from pathlib import Path
 import psutil
 
 from airflow_sandbox.celery_workers import API_URL
+from airflow_sandbox.errors import UserError
 from airflow_sandbox.interruption import ignore_signals
 from airflow_sandbox.metadata_db import open_database
 from airflow_sandbox.paths import shown
 from airflow_sandbox.process_tree import ProcessTree, members
 from airflow_sandbox.progress import Progress, finished, name_of, progress_line, succeeded
-from airflow_sandbox.running_ui import LOCKED_TIMEOUT, Refused
 from airflow_sandbox.servers import (
     HOST,
     START_TIMEOUT,
@@ -37,109 +37,113 @@ from airflow_sandbox.stall import Stall
 
 LONGEST_PAUSE = 5  # seconds between two looks at the runs of a backfill
 RESTARTS = 20  # how many times servers that ended by themselves are started again
-LOCKED = "database is locked"  # SQLite's words for a write that it refuses
 # What Airflow says in the last line if it creates no backfill: an exception of its own, or this.
 REFUSAL = re.compile(r"^(?:airflow\.[\w.]+|Warning): (.+)$")
 
-
-class CannotRun(Exception):
-    """The backfill could not be run; the message says why and what to do."""
-
-
-OPTIONS = "max_active_runs run_backwards dag_run_conf reprocess_behavior"
+# What to run. start, end: dates, inclusive. reprocess_behavior: which days that have run before are
+# to run again: none, failed or completed. options: more words for `airflow backfill create`.
+What = namedtuple("What", "dag_id start end reprocess_behavior options")
 
 
-class Options(namedtuple("Options", OPTIONS)):
-    """Airflow's own options of a backfill; None is Airflow's default.
-
-    max_active_runs: int. run_backwards: bool. dag_run_conf: a dict. reprocess_behavior: which days
-    that have run before are to run again: none, failed or completed.
-    """
-
-    def words(self):
-        """Return them as `airflow backfill create` takes them."""
-        words = ["--reprocess-behavior", self.reprocess_behavior]
-        if self.max_active_runs is not None:
-            words += ["--max-active-runs", str(self.max_active_runs)]
-        if self.run_backwards:
-            words += ["--run-backwards"]
-        if self.dag_run_conf is not None:
-            words += ["--dag-run-conf", json.dumps(self.dag_run_conf)]
-        return words
-
-    def body(self):
-        """Return them as the REST API takes them."""
-        return {name: value for name, value in self._asdict().items() if value is not None}
+def create_command(what):
+    """Return the command of Airflow's that creates a backfill."""
+    return [
+        *["airflow", "backfill", "create", "--dag-id", what.dag_id],
+        *["--from-date", str(what.start), "--to-date", str(what.end)],
+        *["--reprocess-behavior", what.reprocess_behavior, *what.options],
+    ]
 
 
 class Backfill:
-    """What both kinds of backfill have in common: they watch it, and show what failed.
+    """What both kinds of backfill have in common.
 
-    dag_id, start, end: what to run; dates, inclusive. options: Options. home: AIRFLOW_HOME, with a
-    migrated metadata database. A subclass has run(), check() and record, the file of the process
-    tree that the scheduler is in.
+    what: What. home: AIRFLOW_HOME, with a migrated metadata database. scheduler: the file of the
+    process tree that the scheduler is in. restarts: see Servers. A subclass has run() and check().
     """
 
-    def __init__(self, dag_id, start, end, options, home):
-        self.dag_id, self.start, self.end, self.home = dag_id, start, end, home
-        self.options = options
+    def __init__(self, what, home, scheduler, restarts=0):
+        self.what, self.dag_id, self.home, self.scheduler = what, what.dag_id, home, scheduler
         self.logs = home / "logs"
         # The tasks' logs are in the folder that all machines share, if there is one.
         self.task_logs = Path(os.environ.get("AIRFLOW__LOGGING__BASE_LOG_FOLDER", self.logs))
+        self.tree = ProcessTree(
+            home / "backfill.processes",
+            "another backfill is running in this checkout; wait for its end",
+        )
+        self.servers = Servers(self.tree, self.logs, restarts)
+        self.worker_hint = f"The scheduler starts them; its log: {shown(self.logs)}/scheduler.log"
         self.database = open_database(home)
         try:
-            self.was_paused = self.database.dag_is_paused(dag_id)
+            self.was_paused = self.database.dag_is_paused(self.dag_id)
         except LookupError as error:
-            raise CannotRun(
-                f"the metadata database knows no DAG {dag_id!r}; make list-dags shows which it"
-                " knows"
+            raise UserError(
+                f"the metadata database knows no DAG {self.dag_id!r}; make list-dags shows which"
+                " it knows"
             ) from error
 
-    def check_created(self):
-        """Find the backfill that was just created; return its runs.
+    def create(self):
+        """Write the backfill and its DAG runs into the metadata database; return its id.
 
-        Raises CannotRun if it is not to run all days.
+        Raises UserError if Airflow creates none, or one that is not to run all days.
         """
-        self.backfill_id = self.database.open_backfills(self.dag_id)[-1]
-        runs = self.database.runs(self.backfill_id)
+        process, log = self.servers.run("backfill-create", create_command(self.what))
+        wait(lambda: process.poll() is not None, "airflow backfill create to end", self.check)
+        backfills = self.database.open_backfills(self.dag_id)
+        if process.returncode or not backfills:
+            text = log.read_text(errors="replace")
+            if refusal := REFUSAL.search(text.rstrip().rpartition("\n")[2]):
+                raise UserError(f"Airflow creates no backfill: {refusal[1]}")
+            raise UserError(
+                f"airflow backfill create failed; the end of {shown(log)}:\n{tail(log)}",
+                process.returncode or 1,
+            )
+        self.check_created(backfills[-1])
+        return backfills[-1]
+
+    def check_created(self, backfill_id):
+        """Raise UserError if a backfill that was just created is not to run all days."""
+        runs = self.database.runs(backfill_id)
         if len(runs) > 1:
             print(f"   {len(runs)} DAG runs; Ctrl-C stops them all")
         refused = [f"{run.logical_date} ({run.obstacle})" for run in runs if run.obstacle]
-        if refused and self.options.reprocess_behavior == "completed":
-            raise CannotRun(f"Airflow refused to run {self.dag_id} for {', '.join(refused)}")
+        if refused and self.what.reprocess_behavior == "completed":
+            raise UserError(f"Airflow refused to run {self.dag_id} for {', '.join(refused)}")
         if refused:  # as was asked for
             print(f"   not run again: {', '.join(refused)}")
         if len(refused) == len(runs):
-            raise CannotRun(f"nothing of {self.dag_id} is to be run for these days")
-        if missing := self.database.missing_pools(self.backfill_id):
+            raise UserError(f"nothing of {self.dag_id} is to be run for these days")
+        if missing := self.database.missing_pools(backfill_id):
             task_id, pool = missing[0]
-            raise CannotRun(
+            raise UserError(
                 f"task {task_id} of {self.dag_id} asks for the pool {pool!r}, which does not exist;"
                 f" create it: bin/sandbox airflow pools set {shlex.quote(pool)} 1 ''"
             )
-        return runs
 
-    def watch(self):
+    def runs(self, backfill_id):
+        """Return the runs of a backfill that are to be run, as a list of metadata_db.Run."""
+        return [run for run in self.database.runs(backfill_id) if not run.obstacle]
+
+    def watch(self, backfill_id):
         """Print the progress line whenever it changes, until all runs have finished or are stuck.
 
         Returns the runs, and in words why nothing that is left can ever run, or None.
         """
         workers = set()
-        with Progress(self.runs()) as progress:
+        with Progress(self.runs(backfill_id)) as progress:
             stall = Stall(
                 self.dag_id,
                 self.database,
                 self.servers,
                 self.log_of,
                 progress.say,
-                self.worker_hint(),
+                self.worker_hint,
             )
             for look in itertools.count():
                 began = time.monotonic()
                 self.check()
                 if look % 10 == 0:
                     self.check_workers(workers)
-                runs = self.runs()
+                runs = self.runs(backfill_id)
                 deadlock = stall.look(runs)
                 if progress.update(progress_line(runs, deadlock), runs):
                     self.prepare_for(runs, progress)
@@ -158,31 +162,30 @@ class Backfill:
             print(f"\nbackfill: {deadlock}")
         return not deadlock and all(map(succeeded, runs))
 
-    def runs(self):
-        """Return the runs of the backfill that are to be run, as a list of metadata_db.Run."""
-        return [run for run in self.database.runs(self.backfill_id) if not run.obstacle]
-
     def prepare_for(self, runs, progress):
         """Start what the runs need and what is not there yet. Nothing, where others start it."""
 
-    def worker_hint(self):
-        """Say where the workers are, for a message about tasks that none of them takes."""
-        return f"The scheduler starts them; its log: {shown(self.logs / 'scheduler.log')}"
+    def close_backfills(self):
+        """Close the DAG's open backfills, and fail what of them has not ended; return their ids."""
+        still_open = self.database.open_backfills(self.dag_id)
+        for backfill_id in still_open:
+            self.database.close_backfill(backfill_id)
+        return still_open
 
     def check_workers(self, seen):
-        """Raise CannotRun if a process of the executor has died since the last look.
+        """Raise UserError if a process of the executor has died since the last look.
 
         Airflow would not notice for five minutes, or never: what it was doing is never reported,
         and if it was waiting for work, it takes the lock of the queue of work with it.
         seen: set of the process numbers that were seen so far; is brought up to date.
         """
-        alive = executor_workers(self.record)
+        alive = executor_workers(self.scheduler)
         self.check()  # or have all of them ended?
         if alive and seen - alive:
             with contextlib.suppress(TimeoutError):  # or are all of them just ending?
                 wait(lambda: False, "the servers to end", self.check, 3)
             log = self.logs / "scheduler.log"
-            raise CannotRun(
+            raise UserError(
                 f"a process that runs tasks was killed; the end of {shown(log)}:\n{tail(log)}"
             )
         seen |= alive
@@ -217,52 +220,46 @@ class OwnServers(Backfill):
     workers: CeleryWorkers, or None if the scheduler's own executor runs the tasks.
     """
 
-    def __init__(self, *what, workers=None):
-        super().__init__(*what)
-        self.record = self.home / "backfill.processes"
+    def __init__(self, what, home, workers=None):
+        # A team's Postgres and broker may be restarted, on which Airflow's servers end. Tasks in
+        # workers outlive that; those of LocalExecutor end with the scheduler.
+        named = os.environ.get("BROKER_URL") or home.with_name("db-url").exists()
+        restarts = RESTARTS if workers and named else 0
+        super().__init__(what, home, home / "backfill.processes", restarts)
         self.workers = workers
+        # A free port of this machine, or where other machines reach it.
+        self.address = (workers and workers.listen) or (HOST, free_port())
+        host, port = self.address
+        self.environment = {API_URL: f"http://{host}:{port}/execution/"}
+        if workers:
+            self.environment.update(workers.environment())
+            self.worker_hint = workers.where()
+
+    def check(self):
+        """Raise UserError if a server has ended by itself."""
+        self.servers.check()
 
     def run(self):
-        """Run it; return whether every task succeeded or was skipped.
-
-        Raises CannotRun or ServerEnded.
-        """
-        with ProcessTree(self.record) as tree:
-            self.servers = Servers(tree, self.logs, self.restarts())
-            self.check = self.servers.check
+        """Run it; return whether every task succeeded or was skipped. Raises UserError."""
+        with self.tree:
             try:
-                self.repair(tree)
-                # The slowest things at the same time; but SQLite takes one writer at a time, so
-                # there the scheduler has to wait until the backfill is written.
-                self.start_api_server()
-                if self.database.has_one_writer:
-                    self.create()
-                    self.start_scheduler()
-                else:
-                    self.start_scheduler()
-                    self.create()
+                self.repair()
+                self.start_api_server()  # the slowest; meanwhile:
+                backfill_id = self.create()
+                self.start_scheduler()
                 self.wait_for_api_server()
                 # A paused DAG's backfill stays queued. Not before now: the first task would
                 # find an API that is still loading, and give up on it after five seconds.
                 self.database.pause_dag(self.dag_id, False)
-                outcome = self.watch()
+                outcome = self.watch(backfill_id)
                 self.stop_executor(all(map(succeeded, outcome[0])))
             finally:
                 # Leave nothing running and nothing open, whatever happened.
                 ignore_signals()
-                tree.end()
+                self.tree.end()
                 self.close_backfills()
                 self.database.pause_dag(self.dag_id, self.was_paused)
         return self.conclude(*outcome)
-
-    def restarts(self):
-        """Return how many times servers that end by themselves are started again.
-
-        A team's Postgres and broker may be restarted, on which Airflow's servers end. Tasks in
-        workers outlive that; those of LocalExecutor end with the scheduler.
-        """
-        named = os.environ.get("BROKER_URL") or self.home.with_name("db-url").exists()
-        return RESTARTS if self.workers and named else 0
 
     def stop_executor(self, all_went_well):
         """Let the executor end its tasks, the last of which closes its log after its last report.
@@ -273,69 +270,20 @@ class OwnServers(Backfill):
         workers = [] if all_went_well or not self.workers else self.workers.names()
         self.servers.stop("scheduler", *workers, timeout=5)
 
-    def repair(self, tree):
+    def repair(self):
         """Close what an earlier run left open when it was killed."""
-        if tree.leftovers:
-            print(f"   repaired: ended {tree.leftovers} processes of a killed backfill")
+        if self.tree.leftovers:
+            print(f"   repaired: ended {self.tree.leftovers} processes of a killed backfill")
         for backfill_id in self.close_backfills():
             print(f"   repaired: closed backfill {backfill_id}, which had been cut short")
 
-    def close_backfills(self):
-        """Close the DAG's open backfills, of which nothing may be running; return their ids."""
-        still_open = self.database.open_backfills(self.dag_id)
-        for backfill_id in still_open:
-            self.database.close_backfill(backfill_id)
-        return still_open
-
     def start_api_server(self):
-        """Start an api-server with the execution API alone: on a free port of this machine, or
-        where other machines reach it."""
-        listen = self.workers and self.workers.listen
-        self.address = listen or (HOST, free_port())
+        """Start an api-server with the execution API alone, and the Celery workers if there are."""
         host, port = self.address
-        url = f"http://{host}:{port}/execution/"
-        self.environment = {API_URL: url}
         options = ["--apps", "execution", "--host", host, "--port", str(port), "--workers", "1"]
         self.servers.start("api-server", ["airflow", "api-server", *options])
         if self.workers:
-            self.environment.update(self.workers.environment())
             self.workers.start(self.servers, **self.environment)
-
-    def create(self):
-        """Write the backfill and its DAG runs into the metadata database.
-
-        The api-server writes a row as it starts. If that falls between what Airflow reads here and
-        what it writes, SQLite refuses the write at once, and Airflow leaves the second try to us.
-        """
-        deadline = time.monotonic() + LOCKED_TIMEOUT
-        while not self.try_to_create(last_try=time.monotonic() > deadline):
-            print("   another process was writing to the metadata database; once more")
-            self.close_backfills()
-        self.check_created()
-
-    def try_to_create(self, last_try):
-        """Create it; return False if the database was locked and this is not the last try."""
-        process, log = self.servers.run("backfill-create", self.create_command())
-        wait(lambda: process.poll() is not None, "airflow backfill create to end", self.check)
-        if process.returncode == 0 and self.database.open_backfills(self.dag_id):
-            return True
-        text = log.read_text(errors="replace")
-        if LOCKED in text and not last_try:
-            return False
-        if refusal := REFUSAL.search(text.rstrip().rpartition("\n")[2]):
-            raise CannotRun(
-                f"Airflow creates no backfill: {refusal[1]} (see schedule= in its file)"
-            )
-        raise CannotRun(f"airflow backfill create failed; the end of {shown(log)}:\n{tail(log)}")
-
-    def create_command(self, *more):
-        """Return the command that creates the backfill."""
-        dates = ["--from-date", str(self.start), "--to-date", str(self.end)]
-        command = ["airflow", "backfill", "create", "--dag-id", self.dag_id, *dates]
-        return [*command, *self.options.words(), *more]
-
-    def worker_hint(self):
-        return self.workers.where() if self.workers else super().worker_hint()
 
     def start_scheduler(self):
         """Start the scheduler, whose executor runs the tasks, or hands them to the workers."""
@@ -371,83 +319,56 @@ class OwnServers(Backfill):
 
 
 class BesideUI(Backfill):
-    """A backfill that the servers of the web pages run, where it can be seen as it goes.
+    """A backfill that the servers of `make ui` run, where it can be seen as it goes.
 
     ui: the RunningUI.
     """
 
-    def __init__(self, *what, ui):
-        super().__init__(*what)
-        self.ui, self.record = ui, ui.record
-
-    def run(self):
-        """Run it; return whether every task succeeded or was skipped. Raises CannotRun."""
-        with ProcessTree(self.home / "backfill.processes") as tree:  # one backfill at a time
-            self.servers = Servers(tree, self.logs)  # for questions
-            print("   the servers of the web pages run it, as soon as they are ready")
-            wait_for_answer(self.ui.is_ready, "the web pages to be ready", self.check)
-            try:
-                self.end_finished()
-                try:
-                    self.ui.create_backfill(
-                        self.dag_id,
-                        self.start,
-                        self.end,
-                        self.options,
-                        self.database.has_one_writer,
-                    )
-                    self.show_page(self.check_created())
-                    outcome = self.watch()
-                finally:
-                    self.close()
-            except Refused as error:
-                raise CannotRun(str(error)) from error
-            except ConnectionError:
-                # Of servers that end, the one that answers may be the first.
-                with contextlib.suppress(TimeoutError):
-                    wait(lambda: False, "the web pages to end", self.check, 5)
-                raise
-        return self.conclude(*outcome)
+    def __init__(self, what, home, ui):
+        super().__init__(what, home, ui.record)
+        self.ui = ui
 
     def check(self):
-        """Raise CannotRun if the servers have ended."""
+        """Raise UserError if the servers have ended."""
         if not self.ui.is_alive():
-            raise CannotRun("the web pages, whose servers ran it, have ended")
+            raise UserError("the Airflow UI, whose servers ran it, has ended")
 
-    def end_finished(self):
-        """Close the DAG's backfills that have run to their end; CannotRun if one has not."""
+    def run(self):
+        """Run it; return whether every task succeeded or was skipped. Raises UserError."""
+        with self.tree:
+            print("   the servers of the Airflow UI run it, as soon as they are ready")
+            wait_for_answer(self.ui.is_ready, "the Airflow UI to be ready", self.check)
+            self.close_finished()
+            try:
+                backfill_id = self.create()
+                self.show_page(self.runs(backfill_id))
+                outcome = self.watch(backfill_id)
+            finally:
+                # The servers end a task when its task instance has failed here.
+                ignore_signals()
+                self.close_backfills()
+        return self.conclude(*outcome)
+
+    def close_finished(self):
+        """Close the DAG's backfills that have run to their end; UserError if one has not.
+
+        The scheduler does so every 30 s, and until then Airflow refuses the next one.
+        """
         for backfill_id in self.database.open_backfills(self.dag_id):
             if not all(map(finished, self.database.runs(backfill_id))):
-                raise CannotRun(
+                raise UserError(
                     f"Airflow is still running backfill {backfill_id} of {self.dag_id};"
-                    " wait for its end, or cancel it in the web pages"
+                    " wait for its end, or cancel it in the Airflow UI"
                 )
-            self.ui.end_backfill(backfill_id, self.dag_id, [])
+        self.close_backfills()
 
     def show_page(self, runs):
         """Say where the backfill can be watched, and switch the DAG on."""
         print(f"   to watch it: {self.ui.page_of(self.dag_id, runs)}")
-        if self.ui.switch_on(self.dag_id):
+        if self.was_paused:
+            self.database.pause_dag(self.dag_id, False)
             print(f"   {self.dag_id} is switched on now, which every run there needs, so")
             print("   Airflow also runs it for today; the switch is beside its name")
-
-    def close(self):
-        """Leave no backfill open, whatever happened; not to be interrupted."""
-        ignore_signals()
-        for backfill_id in self.database.open_backfills(self.dag_id):
-            unfinished = [
-                run.run_id
-                for run in self.database.runs(backfill_id)
-                if run.state and not finished(run)
-            ]
-            if self.ui.is_alive():
-                try:
-                    self.ui.end_backfill(backfill_id, self.dag_id, unfinished)
-                    continue
-                except (OSError, http.client.HTTPException):  # they are just ending
-                    with contextlib.suppress(TimeoutError):
-                        wait(lambda: not self.ui.is_alive(), "the web pages to end")
-            self.database.close_backfill(backfill_id)
 
 
 def pause_after(seconds):

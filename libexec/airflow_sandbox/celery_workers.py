@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 
+from airflow_sandbox.errors import UserError
 from airflow_sandbox.paths import shown, write_whole
 from airflow_sandbox.servers import HOST, free_port, is_free
 
@@ -20,10 +21,6 @@ PASSWORD_BYTES = 24
 SLOTS = 4  # tasks that a worker runs at a time
 API_URL = "AIRFLOW__CORE__EXECUTION_API_SERVER_URL"
 BROKERS = ["valkey-server", "redis-server"]  # they speak the same protocol
-
-
-class CannotWork(Exception):
-    """There is no broker, or no worker; the message says why and what to do."""
 
 
 class CeleryWorkers:
@@ -39,15 +36,12 @@ class CeleryWorkers:
         self.join_command = home / "join-command"
         self.broker_url = os.environ.get("BROKER_URL")
         if not number and not listen:
-            raise CannotWork(
-                "WORKERS=0 leaves nobody to run tasks, unless make backfill lets other machines in:"
-                " LISTEN=ADDRESS"
-            )
+            raise UserError("WORKERS=0 needs LISTEN=, so that other machines run the tasks")
         self.own_broker = None if self.broker_url else broker_program()
         if self.own_broker:
             port = listen[1] + 1 if listen else free_port()
             if listen and not is_free(port):
-                raise CannotWork(f"port {port}, the broker's, is taken; choose another PORT=")
+                raise UserError(f"port {port}, the broker's, is taken; choose another PORT=")
             self.configuration = home / "broker.conf"
             self.broker_url = self.configure(listen[0] if listen else HOST, port)
 
@@ -109,12 +103,12 @@ class CeleryWorkers:
 
 
 def broker_program():
-    """Return the path of the program of a broker; raises CannotWork."""
+    """Return the path of the program of a broker; raises UserError."""
     for name in BROKERS:
         found = shutil.which(name)
         if found:
             return found
-    raise CannotWork(
+    raise UserError(
         f"there is no {' and no '.join(BROKERS)} on this machine;"
         " make doctor EXECUTOR=celery says what installs one"
     )

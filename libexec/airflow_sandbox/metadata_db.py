@@ -7,8 +7,7 @@ which takes more time to start than the rest of the run together (see docs/adr/0
 the locked Airflow, and what is read here against what Airflow's own CLI says; they fail when it
 moves. Backfills are Airflow 3's alone; run_of_day() reads what Airflow 1.10 and 2 write, too.
 
-The database is SQLite's or Postgres's. Each statement here is one that both take, but for the sign
-of a parameter, which is SQLite's `?`.
+The database is SQLite's or Postgres's; each statement here is one that both take.
 """
 
 import errno
@@ -18,6 +17,11 @@ import time
 from collections import namedtuple
 from datetime import datetime, timezone
 
+from sqlalchemy import create_engine, inspect, text
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.pool import StaticPool
+
+from airflow_sandbox.errors import UserError
 from airflow_sandbox.paths import shown
 
 URL = "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"  # Airflow's own variable; bin/sandbox sets it
@@ -37,145 +41,106 @@ DayRun = namedtuple("DayRun", "run_id state tasks")
 Task = namedtuple("Task", "task_id state start end")
 
 UNFINISHED = "('queued', 'running')"
-TASK_INSTANCES = (  # of the backfill ?
+TASK_INSTANCES = (  # of the backfill :id
     "FROM task_instance ti JOIN dag_run r ON r.dag_id = ti.dag_id AND r.run_id = ti.run_id"
-    " JOIN backfill_dag_run b ON b.dag_run_id = r.id WHERE b.backfill_id = ?"
+    " JOIN backfill_dag_run b ON b.dag_run_id = r.id WHERE b.backfill_id = :id"
 )
-
-
-def postgres_url():
-    """Return the URL of the metadata database if Airflow's variable names a Postgres, or None."""
-    url = os.environ.get(URL, "")
-    return url if url.startswith("postgresql") else None
 
 
 def open_database(home):
     """Return the MetadataDB of an AIRFLOW_HOME: a Postgres, if Airflow's variable names one."""
-    url = postgres_url()
-    if url:
+    url = os.environ.get(URL, "")
+    if url.startswith("postgresql"):
         # One of our own that has ended does not come back; one that DB_URL names may be restarted.
         named = home.with_name("db-url").exists()
-        return MetadataDB(Postgres(url, RESTART_TIME if named else 0))
-    return MetadataDB(SQLite(home / "airflow.db"))
+        return MetadataDB("in Postgres", postgres(url), RESTART_TIME if named else 0)
+    path = home / "airflow.db"
+    if not path.exists():
+        raise FileNotFoundError(errno.ENOENT, "there is no metadata database", shown(path))
+    return MetadataDB(shown(path), sqlite(path))
 
 
-def database_name(home):
-    """Return how to call the metadata database of an AIRFLOW_HOME in a message."""
-    return "in Postgres" if postgres_url() else shown(home / "airflow.db")
+def sqlite(path):
+    """Return an SQLAlchemy engine for an SQLite file, which has to exist when it connects."""
+    # Every statement is its own transaction (isolation_level=None), and waits at most half a minute
+    # for the scheduler's to end. A creator, as there may be a ? in the path.
+    uri = f"{path.as_uri()}?mode=rw"
+    return create_engine(
+        "sqlite://",
+        creator=lambda: sqlite3.connect(uri, uri=True, timeout=30, isolation_level=None),
+        poolclass=StaticPool,  # one connection
+    )
 
 
-class DatabaseError(sqlite3.Error):
-    """Postgres refused a statement, or can't be reached; the message is its own.
-
-    So the errors of both databases can be caught as what Python's own module has.
-    """
-
-
-class SQLite:
-    """A connection to the SQLite file at path, which has to exist.
-
-    has_one_writer: whether a second writer has to wait for the first one's transaction to end.
-    """
-
-    has_one_writer = True
-
-    def __init__(self, path):
-        if not path.exists():
-            raise FileNotFoundError(errno.ENOENT, "there is no metadata database", shown(path))
-        # Every statement is its own transaction (isolation_level=None), and waits for the
-        # scheduler's to end for at most half a minute.
-        self._connection = sqlite3.connect(
-            f"{path.as_uri()}?mode=rw", uri=True, timeout=30, isolation_level=None
-        )
-
-    def run(self, statement, parameters=()):
-        """Run a statement; return its rows, a list of tuples, and how many it has changed."""
-        # A time is held as text in UTC, so that the texts sort like the times.
-        values = [
-            value.strftime("%Y-%m-%d %H:%M:%S.%f") if isinstance(value, datetime) else value
-            for value in parameters
-        ]
-        cursor = self._connection.execute(statement, values)
-        return cursor.fetchall(), cursor.rowcount
-
-    def columns(self, table):
-        """Return the names of a table's columns."""
-        return [row[1] for row in self.run(f"PRAGMA table_info({table})")[0]]
-
-    def version(self):
-        """Return the name and the version of the database."""
-        return f"SQLite {sqlite3.sqlite_version}"
-
-
-class Postgres:
-    """A connection to the Postgres that a URL of SQLAlchemy names; as SQLite above.
-
-    patience: for how many seconds one that is restarted is waited for. (Each statement here can be
-    run twice.)
-    """
-
-    has_one_writer = False
-
-    def __init__(self, url, patience=0):
-        import psycopg  # only the environment for Postgres has it
-
-        self._psycopg, self._connection, self._patience = psycopg, None, patience
-        self._url = "postgresql" + url[url.index("://") :]
-        try:
-            self._connect()
-        except psycopg.Error as error:
-            raise DatabaseError(str(error).strip()) from error
-
-    def _connect(self):
-        """Connect, if there is no connection (any more)."""
-        if self._connection is None:
-            self._connection = self._psycopg.connect(
-                self._url, autocommit=True, connect_timeout=5, options="-c timezone=UTC"
-            )
-
-    def run(self, statement, parameters=()):
-        """Run a statement; return its rows, a list of tuples, and how many it has changed."""
-        deadline = time.monotonic() + self._patience
-        while True:
-            try:
-                self._connect()
-                cursor = self._connection.execute(statement.replace("?", "%s"), parameters)
-                return cursor.fetchall() if cursor.description else [], cursor.rowcount
-            except self._psycopg.OperationalError as error:
-                if time.monotonic() > deadline:
-                    raise DatabaseError(str(error).strip()) from error
-            except self._psycopg.Error as error:
-                raise DatabaseError(str(error).strip()) from error
-            self._connection = None
-            time.sleep(0.5)
-
-    def columns(self, table):
-        """Return the names of a table's columns."""
-        query = "SELECT column_name FROM information_schema.columns WHERE table_name = ?"
-        return [name for (name,) in self.run(query, [table])[0]]
-
-    def version(self):
-        """Return the name and the version of the database."""
-        ((version,),), _ = self.run("SHOW server_version")
-        return f"PostgreSQL {version.partition(' ')[0]}"
+def postgres(url):
+    """Return an SQLAlchemy engine for a Postgres."""
+    options = {"connect_timeout": 5, "options": "-c timezone=UTC"}
+    return create_engine(url, connect_args=options, pool_pre_ping=True)
 
 
 class MetadataDB:
-    """Airflow's metadata database; database: an SQLite or a Postgres."""
+    """Airflow's metadata database.
 
-    def __init__(self, database):
-        self._db = database
-        self.has_one_writer, self.version = database.has_one_writer, database.version
+    name: how to call it in a message. engine: of SQLAlchemy. patience: for how many seconds one
+    that is restarted is waited for (each statement can be run twice). What fails is a UserError.
+    """
 
-    def _rows(self, query, *parameters):
-        return self._db.run(query, parameters)[0]
+    def __init__(self, name, engine, patience=0):
+        self._name, self._engine, self._patience = name, engine, patience
 
-    def _change(self, statement, *parameters):
-        return self._db.run(statement, parameters)[1]
+    def _run(self, statement, parameters):
+        """Run a statement; return its rows and how many it has changed."""
+        deadline = time.monotonic() + self._patience
+        while True:
+            try:
+                with self._engine.begin() as connection:
+                    result = connection.execute(text(statement), parameters)
+                    return result.fetchall() if result.returns_rows else [], result.rowcount
+            except OperationalError as error:
+                if time.monotonic() > deadline:
+                    raise self._error(error) from error
+            except DBAPIError as error:
+                raise self._error(error) from error
+            time.sleep(0.5)
+
+    def _error(self, error):
+        return UserError(f"the metadata database {self._name}: {str(error.orig).strip()}")
+
+    def _rows(self, query, **parameters):
+        return self._run(query, parameters)[0]
+
+    def _change(self, statement, **parameters):
+        return self._run(statement, parameters)[1]
+
+    def _time(self, time):
+        """Return a datetime in UTC as a parameter: SQLite has text, which sorts like the times."""
+        is_sqlite = self._engine.dialect.name == "sqlite"
+        return time.strftime("%Y-%m-%d %H:%M:%S.%f") if is_sqlite else time
+
+    def _columns(self, table):
+        try:
+            return {column["name"] for column in inspect(self._engine).get_columns(table)}
+        except DBAPIError as error:
+            raise self._error(error) from error
 
     def _key(self):
         """Return the column by which a task instance knows its DAG run; of 1.10 it is a date."""
-        return "run_id" if "run_id" in self._db.columns("task_instance") else "execution_date"
+        return "run_id" if "run_id" in self._columns("task_instance") else "execution_date"
+
+    def version(self):
+        """Return the name and the version of the database."""
+        if self._engine.dialect.name == "sqlite":
+            return f"SQLite {sqlite3.sqlite_version}"
+        ((version,),) = self._rows("SHOW server_version")
+        return f"PostgreSQL {version.partition(' ')[0]}"
+
+    def tables(self):
+        """Return the names of the tables of a Postgres, of all schemas but its own."""
+        query = (
+            "SELECT table_name FROM information_schema.tables"
+            " WHERE table_schema NOT IN ('pg_catalog', 'information_schema')"
+        )
+        return {name for (name,) in self._rows(query)}
 
     def dag_ids(self):
         """Return the ids of the DAGs that can be run, sorted (Airflow 3)."""
@@ -189,24 +154,33 @@ class MetadataDB:
     def forget_what_is_older_than(self, time):
         """Let the DAGs and the import errors that no file has had since a time, a datetime in UTC,
         be history (Airflow 3): they are not run any more, and their DAG runs stay."""
-        self._change("UPDATE dag SET is_stale = true WHERE last_parsed_time < ?", time)
-        self._change("DELETE FROM import_error WHERE timestamp < ?", time)
+        self._change(
+            "UPDATE dag SET is_stale = true WHERE last_parsed_time < :time", time=self._time(time)
+        )
+        self._change("DELETE FROM import_error WHERE timestamp < :time", time=self._time(time))
 
     def dag_is_paused(self, dag_id):
         """Return the pause flag of a DAG; raises LookupError if the database has no such DAG."""
-        rows = self._rows("SELECT is_paused FROM dag WHERE dag_id = ? AND NOT is_stale", dag_id)
+        rows = self._rows(
+            "SELECT is_paused FROM dag WHERE dag_id = :id AND NOT is_stale", id=dag_id
+        )
         if not rows:
             raise LookupError(dag_id)
         return bool(rows[0][0])
 
     def pause_dag(self, dag_id, is_paused):
         """Set the pause flag of a DAG."""
-        self._change("UPDATE dag SET is_paused = ? WHERE dag_id = ?", is_paused, dag_id)
+        self._change(
+            "UPDATE dag SET is_paused = :is_paused WHERE dag_id = :id",
+            is_paused=is_paused,
+            id=dag_id,
+        )
 
     def open_backfills(self, dag_id):
         """Return the ids of the DAG's backfills that are not marked as completed."""
         rows = self._rows(
-            "SELECT id FROM backfill WHERE dag_id = ? AND completed_at IS NULL ORDER BY id", dag_id
+            "SELECT id FROM backfill WHERE dag_id = :id AND completed_at IS NULL ORDER BY id",
+            id=dag_id,
         )
         return [backfill_id for (backfill_id,) in rows]
 
@@ -216,16 +190,16 @@ class MetadataDB:
         The scheduler would do the first half, but only every 30 s, and until then Airflow
         refuses the next backfill. Nothing of the backfill may be running any more.
         """
-        now = datetime.now(timezone.utc)
-        runs = f"FROM dag_run WHERE backfill_id = ? AND state IN {UNFINISHED}"
+        now = self._time(datetime.now(timezone.utc))
+        runs = f"FROM dag_run WHERE backfill_id = :id AND state IN {UNFINISHED}"
         for statement in (
-            "UPDATE task_instance SET state = 'failed', end_date = ?"
+            "UPDATE task_instance SET state = 'failed', end_date = :now"
             " WHERE state IN ('scheduled', 'queued', 'running', 'restarting', 'deferred')"
             f" AND (dag_id, run_id) IN (SELECT dag_id, run_id {runs})",
-            f"UPDATE dag_run SET state = 'failed', end_date = ? WHERE id IN (SELECT id {runs})",
-            "UPDATE backfill SET completed_at = ? WHERE id = ? AND completed_at IS NULL",
+            f"UPDATE dag_run SET state = 'failed', end_date = :now WHERE id IN (SELECT id {runs})",
+            "UPDATE backfill SET completed_at = :now WHERE id = :id AND completed_at IS NULL",
         ):
-            self._change(statement, now, backfill_id)
+            self._change(statement, now=now, id=backfill_id)
 
     def fail_unfinished(self):
         """Airflow 1.10 and 2: mark as failed what a backfill that was cut short left unfinished.
@@ -248,19 +222,19 @@ class MetadataDB:
 
     def ended_since(self, time):
         """Return how many task instances have ended since then, a datetime in UTC."""
-        query = "SELECT count(*) FROM task_instance WHERE end_date >= ?"
-        return self._rows(query, time)[0][0]
+        query = "SELECT count(*) FROM task_instance WHERE end_date >= :time"
+        return self._rows(query, time=self._time(time))[0][0]
 
     def has_web_user(self, name):
         """Airflow 1.10 and 2: return whether their web pages know a user of this name."""
-        query = "SELECT 1 FROM ab_user WHERE username = ?"
-        return bool(self._rows(query, name))
+        query = "SELECT 1 FROM ab_user WHERE username = :name"
+        return bool(self._rows(query, name=name))
 
     def remove_web_user(self, name):
         """Airflow 1.10 and 2: remove a user of their web pages, if there is one of this name."""
-        user = "(SELECT id FROM ab_user WHERE username = ?)"
-        self._change(f"DELETE FROM ab_user_role WHERE user_id IN {user}", name)
-        self._change("DELETE FROM ab_user WHERE username = ?", name)
+        user = "(SELECT id FROM ab_user WHERE username = :name)"
+        self._change(f"DELETE FROM ab_user_role WHERE user_id IN {user}", name=name)
+        self._change("DELETE FROM ab_user WHERE username = :name", name=name)
 
     def runs(self, backfill_id):
         """Return the DAG runs of a backfill, in its order, as a list of Run.
@@ -272,15 +246,15 @@ class MetadataDB:
         for run_id, task_id, map_index, state, try_number, retries in self._rows(
             "SELECT ti.run_id, ti.task_id, ti.map_index, ti.state, ti.try_number, ti.max_tries"
             f" {TASK_INSTANCES} AND coalesce(ti.state, '') <> 'removed' ORDER BY ti.id",
-            backfill_id,
+            id=backfill_id,
         ):
             ti = TI(state, try_number, retries + 1)
             tasks.setdefault(run_id, {})[task_id, map_index] = ti
         rows = self._rows(
             "SELECT r.run_id, b.logical_date, r.state, b.exception_reason"
             " FROM backfill_dag_run b LEFT JOIN dag_run r ON r.id = b.dag_run_id"
-            " WHERE b.backfill_id = ? ORDER BY b.sort_ordinal",
-            backfill_id,
+            " WHERE b.backfill_id = :id ORDER BY b.sort_ordinal",
+            id=backfill_id,
         )
         return [
             Run(run_id, _day(logical_date), state, obstacle, tasks.get(run_id, {}))
@@ -292,7 +266,7 @@ class MetadataDB:
         return self._rows(
             f"SELECT DISTINCT ti.task_id, ti.pool {TASK_INSTANCES}"
             " AND ti.pool NOT IN (SELECT pool FROM slot_pool) ORDER BY ti.task_id",
-            backfill_id,
+            id=backfill_id,
         )
 
     def something_runs(self):
@@ -308,14 +282,14 @@ class MetadataDB:
     def run_of_day(self, dag_id, day):
         """Return the DayRun of a DAG for a logical date (YYYY-MM-DD), the newest one, or None."""
         # Before Airflow 3 the logical date was called execution_date.
-        date = "logical_date" if "logical_date" in self._db.columns("dag_run") else "execution_date"
+        date = "logical_date" if "logical_date" in self._columns("dag_run") else "execution_date"
         key = self._key()
         runs = self._rows(
             "SELECT id, run_id, state FROM dag_run"
-            f" WHERE dag_id = ? AND substr(cast({date} AS text), 1, 10) = ?"
+            f" WHERE dag_id = :id AND substr(cast({date} AS text), 1, 10) = :day"
             " ORDER BY start_date IS NULL, start_date DESC",
-            dag_id,
-            day,
+            id=dag_id,
+            day=day,
         )
         if not runs:
             return None
@@ -323,8 +297,8 @@ class MetadataDB:
         tasks = self._rows(
             "SELECT ti.task_id, ti.state, ti.start_date, ti.end_date FROM task_instance ti"
             f" JOIN dag_run r ON r.dag_id = ti.dag_id AND r.{key} = ti.{key}"
-            " WHERE r.id = ? ORDER BY ti.start_date IS NULL, ti.start_date",
-            key_of_row,
+            " WHERE r.id = :id ORDER BY ti.start_date IS NULL, ti.start_date",
+            id=key_of_row,
         )
         return DayRun(*run, [Task(name, state, _utc(a), _utc(b)) for name, state, a, b in tasks])
 

@@ -21,6 +21,7 @@ from pathlib import Path
 
 import psutil
 
+from airflow_sandbox.errors import UserError
 from airflow_sandbox.paths import shown, write_whole
 from airflow_sandbox.process_tree import ProcessTree
 from airflow_sandbox.servers import HOST, free_port, tail
@@ -35,10 +36,6 @@ LOOK = 0.1  # seconds between two looks whether anybody still uses it
 AS_NOBODY = ["unshare", "--user", "--map-user=65534", "--map-group=65534"]
 
 
-class CannotServe(Exception):
-    """There is no server; the message says why and what to do."""
-
-
 def data_folder(home):
     """Return the folder of the server's data."""
     return home / "postgres"
@@ -46,11 +43,11 @@ def data_folder(home):
 
 @functools.cache
 def program(name):
-    """Return the path of one of Postgres's programs; raises CannotServe if it is nowhere."""
+    """Return the path of one of Postgres's programs; raises UserError if it is nowhere."""
     finder = Path(__file__).parent.with_name("find-postgres")
     found = subprocess.run([finder, name], stdout=subprocess.PIPE, text=True).stdout.strip()
     if not found:
-        raise CannotServe(
+        raise UserError(
             f"there is no {name} on this machine; make doctor DB=postgres says what installs it"
         )
     return found
@@ -62,7 +59,7 @@ def unprivileged(command):
         return command
     probe = subprocess.run([*AS_NOBODY, "true"], capture_output=True, text=True)
     if probe.returncode:
-        raise CannotServe(
+        raise UserError(
             "Postgres does not run as root, and this machine lets root be nobody else"
             f" ({probe.stderr.strip()}); work as another user, or name a server: DB_URL="
         )
@@ -86,14 +83,14 @@ def server_command(folder, **settings):
 
 
 def create(home):
-    """Create the data folder; print the command. Raises CannotServe."""
+    """Create the data folder; print the command. Raises UserError."""
     file = home / "postgres.password"
     write_whole(file, secrets.token_urlsafe(PASSWORD_BYTES) + "\n")
     command = cluster_command(data_folder(home), USER, file)
     print(f"   $ {shlex.join(command)}", flush=True)
     outcome = subprocess.run(unprivileged(command), capture_output=True, text=True)
     if outcome.returncode:
-        raise CannotServe(f"initdb failed:\n{outcome.stdout}{outcome.stderr}")
+        raise UserError(f"initdb failed:\n{outcome.stdout}{outcome.stderr}")
 
 
 @contextlib.contextmanager
@@ -111,9 +108,9 @@ def using(home):
                 supervisor = start_supervisor(home)
             if supervisor is not None and supervisor.poll():
                 log = home / "logs/postgres.log"
-                raise CannotServe(f"Postgres did not start; the end of {shown(log)}:\n{tail(log)}")
+                raise UserError(f"Postgres did not start; the end of {shown(log)}:\n{tail(log)}")
             if time.monotonic() > deadline:
-                raise CannotServe(f"waited {START_TIME} s for Postgres; see {shown(home / 'logs')}")
+                raise UserError(f"waited {START_TIME} s for Postgres; see {shown(home / 'logs')}")
             time.sleep(LOOK)
         yield (home / "postgres.url").read_text().strip(), users.fileno()
     wait_for_its_end(home)
@@ -224,5 +221,5 @@ if __name__ == "__main__":
         sys.exit(keep(Path(sys.argv[1])))
     except BlockingIOError:
         sys.exit(0)  # there is another supervisor
-    except CannotServe as error:
+    except UserError as error:
         sys.exit(str(error))

@@ -27,6 +27,7 @@ from pathlib import Path
 
 import psutil
 
+from airflow_sandbox.errors import UserError
 from airflow_sandbox.interruption import ignore_signals
 
 MARK = "AIRFLOW_SANDBOX_TREE"
@@ -145,12 +146,14 @@ class ProcessTree:
     """A context whose processes are gone when it is left, or when this process dies.
 
     record: path of the file that remembers the sessions, and whose lock makes sure that there is
-    one tree a record at a time: entering raises BlockingIOError if there is another.
+    one tree a record at a time: entering raises BlockingIOError if there is another, or a UserError
+    with the message busy.
     leftovers: how many processes of an earlier tree had to be ended first.
     """
 
-    def __init__(self, record):
-        self.record = Path(record)
+    def __init__(self, record, busy=None):
+        self.record, self._busy = Path(record), busy
+        self._started, self.leftovers = False, 0
 
     def __enter__(self):
         self._lock = self.record.open("a")
@@ -163,10 +166,11 @@ class ProcessTree:
             except BlockingIOError:
                 if time.monotonic() > deadline:
                     self._lock.close()
+                    if self._busy:
+                        raise UserError(self._busy) from None
                     raise
                 time.sleep(0.1)
         self.leftovers = end(self.record)
-        self._started = False
         self._watchdog = subprocess.Popen(
             [sys.executable, "-m", "airflow_sandbox.process_tree", str(self.record)],
             stdin=subprocess.PIPE,

@@ -15,6 +15,7 @@ import time
 
 import psutil
 
+from airflow_sandbox.errors import UserError
 from airflow_sandbox.paths import shown
 from airflow_sandbox.waiting import Asking, status_line
 
@@ -25,15 +26,11 @@ RESTART_PAUSE = 2  # seconds before a server is started again
 LOG_TAIL = 15  # lines shown of a log
 
 
-class ServerEnded(Exception):
-    """A server ended by itself; the message says which, how, and what its log says."""
-
-
 class Servers:
     """The servers of one command.
 
-    tree: a ProcessTree that has been entered. logs: the folder of the log files, a Path. restarts:
-    how many times a server that ended by itself is started again, as systemd or Kubernetes would.
+    tree: a ProcessTree, entered before anything is run. logs: the folder of the log files, a Path.
+    restarts: how many times a server that ended by itself is started again, as systemd would.
     """
 
     def __init__(self, tree, logs, restarts=0):
@@ -68,14 +65,14 @@ class Servers:
         return self._running[name][0]
 
     def check(self):
-        """Raise ServerEnded if one has ended, or start it again."""
+        """Raise UserError if one has ended by itself, or start it again."""
         for name, (process, log, command, environment) in list(self._running.items()):
             if process.poll() is not None:
                 code = process.returncode
                 killed = ", so it was killed" if code == -signal.SIGKILL else ""
                 outcome = f"the {name} ended by itself (exit code {code}{killed})"
                 if not self.restarts:
-                    raise ServerEnded(f"{outcome}; the end of {shown(log)}:\n{tail(log)}")
+                    raise UserError(f"{outcome}; the end of {shown(log)}:\n{tail(log)}")
                 self.restarts -= 1
                 log = log.replace(log.with_suffix(f".log.{process.pid}"))
                 print(f"\n   {outcome} and is started again; its log is now {shown(log)}")

@@ -1,9 +1,7 @@
-"""Airflow's web pages: the servers that serve them, who may log in, and how to stop them.
-
-It keeps to Python 3.7, for Airflow 1.10.
-"""
+"""The Airflow UI: the servers that serve it, who may log in, and how to stop them. (Python 3.7)"""
 
 import contextlib
+import fcntl
 import http.client
 import json
 import os
@@ -16,9 +14,10 @@ from pathlib import Path
 
 import psutil
 
+from airflow_sandbox.errors import UserError
 from airflow_sandbox.metadata_db import open_database
 from airflow_sandbox.paths import shown, write_whole
-from airflow_sandbox.process_tree import ProcessTree
+from airflow_sandbox.process_tree import ProcessTree, members
 from airflow_sandbox.servers import HOST, Servers, is_free, listeners, url
 from airflow_sandbox.waiting import Asking, status_line
 
@@ -27,10 +26,6 @@ PASSWORD_BYTES = 12  # 96 bits, 16 letters: nobody guesses it, and it can still 
 TICK = 0.2  # seconds between two looks at servers that get ready
 START_TIMEOUT = 300  # seconds to get ready: some 15 on a laptop, far more on a Pi
 STOP_TIMEOUT = 30  # seconds that stop() waits for the end; it takes one or two
-
-
-class CannotServe(Exception):
-    """The pages can't be served (any more); the message says why and what to do."""
 
 
 def record_of(home):
@@ -70,7 +65,7 @@ def _say_that_nobody_serves(home):
 
 
 def refuse_taken(port):
-    """Raise CannotServe if the port is taken, with who has it and another one that is free."""
+    """Raise UserError if the port is taken, with who has it and another one that is free."""
     if is_free(port):
         return
     owner = listeners(psutil.process_iter()).get(port)
@@ -82,7 +77,7 @@ def refuse_taken(port):
     other = next(number for number in range(port + 1, 65536) if is_free(number))
     edition = os.environ.get("EDITION", "3")
     again = f"make ui PORT={other}" + (f" EDITION={edition}" if edition != "3" else "")
-    raise CannotServe(f"port {port} is taken by {who}; end that, or choose another: {again}")
+    raise UserError(f"port {port} is taken by {who}; end that, or choose another: {again}")
 
 
 def read_password(file):
@@ -115,44 +110,51 @@ class UIServers:
     def __init__(self, commands, port, health, new_user, home, workers=None):
         self.port, self.health, self.new_user, self.home = port, health, new_user, home
         self.workers = workers
+        self.tree = ProcessTree(record_of(home))
+        self.servers = Servers(self.tree, home / "logs")
         # A server has the name of its command's second word: airflow api-server.
         self.commands = {command[1]: command for command in commands}
 
     def serve(self, ready):
         """Start all, call ready(password) when they are ready, then wait until one ends.
 
-        Raises CannotServe or ServerEnded then, BlockingIOError if these pages are being served
-        already.
+        Raises UserError then, or if this UI is being served already.
         """
-        with ProcessTree(record_of(self.home)) as tree:
-            self.servers = Servers(tree, self.home / "logs")
-            try:
-                if tree.leftovers:
-                    print(f"   repaired: ended {tree.leftovers} processes of killed servers")
-                refuse_taken(self.port)
-                _say_that_we_serve(self.home, self.port)
-                self.remove_pid_files()
-                password = self.prepare_login()
-                environment = {
-                    "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(
-                        self.home / "login.json"
-                    )
-                }
-                if self.workers:
-                    environment.update(self.workers.environment())
-                for name, command in self.commands.items():
-                    self.servers.start(name, command, **environment)
-                if self.workers:
-                    self.workers.start(self.servers)
-                self.wait_until_ready()
-                ready(password)
-                os.wait()  # for the first of all to end
-                self.servers.check()
-                raise CannotServe("the watchdog of the servers was killed, so they were ended, too")
-            finally:
-                tree.end()
-                self.remove_pid_files()
-                _say_that_nobody_serves(self.home)
+        try:
+            with self.tree:
+                self._serve(ready)
+        except BlockingIOError:
+            found = who_serves(self.home)
+            where = "at " + url(found[1]) if found else "here"
+            raise UserError(f"Airflow is being served {where} already; end it: make stop") from None
+
+    def _serve(self, ready):
+        try:
+            if self.tree.leftovers:
+                print(f"   repaired: ended {self.tree.leftovers} processes of killed servers")
+            refuse_taken(self.port)
+            _say_that_we_serve(self.home, self.port)
+            self.remove_pid_files()
+            password = self.prepare_login()
+            passwords = str(self.home / "login.json")
+            environment = {"AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": passwords}
+            if self.workers:
+                environment.update(self.workers.environment())
+            for name, command in self.commands.items():
+                self.servers.start(name, command, **environment)
+            if self.workers:
+                self.workers.start(self.servers)
+            self.wait_until_ready()
+            ready(password)
+            os.wait()  # for the first of all to end
+            self.servers.check()
+            raise UserError("the watchdog of the servers was killed, so they were ended, too")
+        except UserError as error:
+            raise UserError(f"{error}\nui: to start it again: make ui") from error
+        finally:
+            self.tree.end()
+            self.remove_pid_files()
+            _say_that_nobody_serves(self.home)
 
     def remove_pid_files(self):
         """Airflow 1 and 2 would take a new process with an old number for a running server."""
@@ -179,7 +181,7 @@ class UIServers:
             )
             process.communicate(f"{password}\n{password}\n".encode())
             if not database.has_web_user(USER):
-                raise CannotServe(f"the user {USER} could not be made; see {shown(log)}")
+                raise UserError(f"the user {USER} could not be made; see {shown(log)}")
         return password
 
     def wait_until_ready(self):
@@ -198,7 +200,7 @@ class UIServers:
                     show()
                     print(f"   {name} is ready after {seconds} s")
                 if waiting and seconds > START_TIMEOUT:
-                    raise CannotServe(
+                    raise UserError(
                         f"waited {START_TIMEOUT} s for: {', '.join(waiting)};"
                         f" the logs are in {shown(self.home / 'logs')}"
                     )
@@ -212,21 +214,27 @@ class UIServers:
             ours += ours[0].children(recursive=True)
         except psutil.NoSuchProcess:
             return {}
-        if self.port not in listeners(ours):  # who answers there now is somebody else
-            return {}
-        health = {}
-        for path in self.health:
-            connection = http.client.HTTPConnection(HOST, self.port, timeout=START_TIMEOUT)
-            with contextlib.closing(connection):
-                try:
-                    connection.request("GET", path)
-                    answer = connection.getresponse()
-                    health.update(json.loads(answer.read()))
-                except (OSError, ValueError, http.client.HTTPException):
-                    return {}
-                if answer.status != 200:
-                    return {}
-        return health
+        return health(self.port, ours, self.health)
+
+
+def health(port, processes, paths):
+    """Return what paths at a port answer, as one dict; {} if not all do, or none of the processes
+    listens there: then it is somebody else who answers."""
+    found = {}
+    if port not in listeners(processes):
+        return found
+    for path in paths:
+        connection = http.client.HTTPConnection(HOST, port, timeout=START_TIMEOUT)
+        with contextlib.closing(connection):
+            try:
+                connection.request("GET", path)
+                answer = connection.getresponse()
+                found.update(json.loads(answer.read()))
+            except (OSError, ValueError, http.client.HTTPException):
+                return {}
+            if answer.status != 200:
+                return {}
+    return found
 
 
 def is_ready(name, health, since):
@@ -240,6 +248,42 @@ def is_ready(name, health, since):
         return bool(health)
     beat = health[name].get(f"latest_{name}_heartbeat") or ""
     return health[name]["status"] == "healthy" and beat[:19] > since[:19]
+
+
+def find_running(home):
+    """Return the RunningUI of an AIRFLOW_HOME, or None if its UI is not being served."""
+    found = who_serves(home)
+    ui = found and RunningUI(home, found[1])
+    return ui if ui and ui.is_alive() else None
+
+
+class RunningUI:
+    """The UI of an AIRFLOW_HOME that another process serves, for a backfill on its servers."""
+
+    def __init__(self, home, port):
+        self.port, self.record = port, record_of(home)
+
+    def is_alive(self):
+        """Return whether its servers have not been ended; they need not be ready yet."""
+        with self.record.open() as record:
+            try:
+                fcntl.flock(record, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True  # libexec/ui holds it, for as long as it lives
+        return False
+
+    def is_ready(self):
+        """Return whether its execution API answers, which the tasks talk to."""
+        return bool(health(self.port, members(self.record), ["/execution/health"]))
+
+    def page_of(self, dag_id, runs):
+        """Return the address of the page of a DAG run, or, for several of them, of their DAG.
+
+        runs: a list of metadata_db.Run. (A page that shows a finished run is not brought up to date
+        when that starts again; one that is opened while it runs is.)
+        """
+        page = f"{url(self.port)}dags/{dag_id}"
+        return f"{page}/runs/{runs[0].run_id}" if len(runs) == 1 else page
 
 
 def stop(home):
@@ -257,7 +301,7 @@ def stop(home):
     except BlockingIOError:
         found = who_serves(home)
         if found is None:
-            raise CannotServe("they are just starting or ending; once more: make stop") from None
+            raise UserError("they are just starting or ending; once more: make stop") from None
         pid, port = found
         with contextlib.suppress(psutil.NoSuchProcess):
             server = psutil.Process(pid)

@@ -111,7 +111,6 @@ EXPECTED = {
     "shape_deferred": {
         "line": "3 3 0 6 0 0 0 0 0",
         "exit": 0,
-        "says": "airflow triggerer",
     },
     "shape_pool": {
         "line": "3 3 0 9 0 0 0 0 0",
