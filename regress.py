@@ -5,19 +5,13 @@ Each model is the one before plus one term. A fifth of the cars is held back as 
 error on the training cars never rises with another term; the error on the test cars falls while
 the terms say something about cars, and rises once they only say something about these cars.
 
---data names a file like data/auto-mpg.data, of at most 2000 lines and 300000 bytes.
-Writes two files to the --out folder: results.csv (model,formula,train_mse,test_mse; one row a
-model) and bias_variance.png (the same numbers as a picture).
-
-Exit status: 0 done; 1 the data or the folder is no good (one line on stderr says why); 2 usage.
+Writes results.csv and bias_variance.png, the same numbers as a picture, to the --out folder.
+Exit status: 0 done; 1 the data can't be read, or the results not written; 2 usage.
 """
-
-from __future__ import annotations
 
 import argparse
 import io
 import os
-import re
 import sys
 import tempfile
 from pathlib import Path
@@ -31,39 +25,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from sklearn.linear_model import LinearRegression
 
-HERE = Path(__file__).resolve().parent
-
-NUMBERS = [
-    "mpg",
-    "cylinders",
-    "displacement",
-    "horsepower",
-    "weight",
-    "acceleration",
-    "model_year",
-    "origin",
-]
-# No car has less than 1 or more than 99999 of anything, in the units of data/README.md.
-EXPECTED = dict.fromkeys(NUMBERS, "a number from 1 to 99999")
-EXPECTED["horsepower"] += ", or ? if it is unknown"
-EXPECTED["car_name"] = "a name, in double quotes if it has blanks"
-EXPECTED["surplus"] = "the end of the line"
-# What files of other kinds begin with.
-KINDS = {
-    b"\xff\xfe": "text in UTF-16; save it as UTF-8",
-    b"\xfe\xff": "text in UTF-16; save it as UTF-8",
-    b"\x1f\x8b": "a gzip archive; unpack it",
-    b"PK\x03\x04": "a zip archive or a spreadsheet; unpack it, or save it as text",
-}
-FIELD = re.compile(r'"[^"]*"|\S+')
-NAME = re.compile(r'"[^"]+"|[^"]+')
-
-# Five times the published file. A model has a column for each name: 2000 cars that all have names
-# of their own take 0.4 GB and half a minute, and twice as many twice and four times that.
-MOST_LINES = 2000
-MOST_BYTES = 300_000
-
-# Model k is the first k of these.
+# Model k has the first k of these.
 TERMS = [
     "weight",
     "displacement",
@@ -83,110 +45,31 @@ FORMULAS = ["mpg ~ " + " + ".join(TERMS[:k]) for k in range(1, len(TERMS) + 1)]
 # 396 put the lowest test error at model 7 (94 at model 6), and 496 have it rise from 7 to 8.
 SEED = 1993
 
-# Least squares treats singular values below this share of the largest one as zero. Over 500 seeds
-# the smallest real one is 1e-6 of the largest (weights are in thousands, the columns of car names
-# in ones) and the largest that is only rounding 1e-17. scikit-learn's own default is 1e-6.
+# Least squares takes singular values below this share of the largest one for zero. The smallest
+# real one is 1e-6 of the largest, and those that are only rounding 1e-17, over 500 seeds.
 RANK_TOLERANCE = 1e-10
 
-# Measured over three sets of releases and five BLAS kernels, on one and two threads: the errors
-# of models 1 to 7 move by less than 1e-13, the test errors of 8 to 11 (ill-conditioned, see
-# above) by 3e-10. The value nearest to a rounding boundary of the fifth decimal is 4e-7 from it.
+# With other releases and BLAS kernels the errors move by 3e-10 at most; the one that is nearest to
+# a rounding boundary of the fifth decimal is 4e-7 from it.
 DECIMALS = 5
 
-
-class BadData(Exception):
-    """The data file cannot be used; the message says where and why."""
-
-
-def read_lines(path):
-    """Return the lines of a text file that is no larger than it may be.
-
-    Raises BadData, without reading on, if it is larger or has no end; OSError.
-    """
-    if path.exists() and not path.is_file():
-        raise BadData(f"{path}: a folder, a pipe or a device, expected a file")
-    with path.open("rb") as file:
-        content = file.read(MOST_BYTES + 1)
-    if len(content) > MOST_BYTES or content.count(b"\n") > MOST_LINES:
-        raise BadData(
-            f"{path}: more than {MOST_LINES} lines or {MOST_BYTES} bytes, the most it takes"
-        )
-    # Bytes that are no UTF-8 become characters that are neither a number nor printable. Empty lines
-    # at the end, which an editor leaves, mean nothing.
-    text = content.decode("utf-8-sig", "surrogateescape")
-    kind = kind_of(content, text)
-    if kind:
-        raise BadData(f"{path}: this seems to be {kind}, expected a text like data/auto-mpg.data")
-    return list(io.StringIO(text.rstrip() and text.rstrip() + "\n"))
-
-
-def kind_of(content, text):
-    """Return in a few words what a file is, of the kinds that people mistake for this one, or None.
-
-    content: its bytes. text: the same, decoded as UTF-8.
-    """
-    for begin, kind in KINDS.items():
-        if content.startswith(begin):
-            return kind
-    first = text.lstrip().partition("\n")[0]
-    if "\r" in text and "\n" not in text:
-        return "text with the line ends of an old Mac (CR); save it with those of today (LF)"
-    if text.lstrip().startswith("<"):
-        return "a web page, or XML"
-    # Eight commas part nine columns. The last column, a name, may have some of its own.
-    for mark, name in (",", "commas"), (";", "semicolons"):
-        if first.partition('"')[0].count(mark) >= len(NUMBERS) - 1:
-            return f"a CSV file, its columns parted by {name}; here it is blanks"
-    if first.split()[:1] == ["mpg"]:
-        return "a table with a header; here the first line is the first car"
-    return None
+DATA = Path(__file__).resolve().parent / "data" / "auto-mpg.data"
+COLUMNS = ["mpg", "cylinders", "displacement", "horsepower", "weight"]
+COLUMNS += ["acceleration", "model_year", "origin", "car_name"]
 
 
 def read_cars(path):
-    """Read the Auto MPG file and keep the cars whose horsepower is known.
-
-    path: text file as published by the UCI Machine Learning Repository: no header, nine columns
-    separated by blanks, `?` for an unknown horsepower, the name in double quotes.
+    """Read the Auto MPG data set (data/README.md) and keep the cars whose horsepower is known.
 
     Returns (cars, dropped): a DataFrame with one row a car (392 in the published file) and how
-    many rows were left out. Columns as in data/README.md, plus horsepower_int: mpg in miles per
-    US gallon, displacement in cubic inches, horsepower, weight in pounds, acceleration in
-    seconds from 0 to 60 mph.
-
-    Raises BadData, naming line and column, if anything is not as described; OSError if the file
-    cannot be read.
+    many rows were left out. Raises ValueError if a column is missing or is not a number.
     """
-    # As text first, so that a message can quote what is there; not by pandas, whose rows are not
-    # the file's lines where a quote or a column is missing.
-    width = len(EXPECTED)
-    rows = [(FIELD.findall(line) + [""] * width)[:width] for line in read_lines(path)]
-    if not rows:
-        raise BadData(f"{path}: no rows, the file is empty")
-    text = pd.DataFrame(rows, columns=list(EXPECTED), dtype=object)
-
-    numbers = text[NUMBERS].apply(pd.to_numeric, errors="coerce")
-    good = (numbers >= 1) & (numbers <= 99999)
-    good["horsepower"] |= text["horsepower"] == "?"
-    good["car_name"] = [bool(NAME.fullmatch(n)) and n.isprintable() for n in text["car_name"]]
-    good["surplus"] = text["surplus"] == ""
-    if not good.to_numpy().all():
-        row, column = np.argwhere(~good.to_numpy())[0]
-        name = good.columns[column]
-        if not "".join(rows[row]):
-            raise BadData(f"{path}: line {row + 1} is empty, expected a car; take it out")
-        raise BadData(
-            f"{path}: line {row + 1}, column {column + 1} ({name}): "
-            f"found {text.loc[row, name][:40]!r}, expected {EXPECTED[name]}"
-        )
-
-    cars = numbers.assign(car_name=text["car_name"].str.strip('"')).dropna()
-    if cars.empty:
-        raise BadData(f"{path}: no rows with a known horsepower")
-    for name in ["cylinders", "model_year", "origin", "car_name"]:
-        if cars[name].nunique() < 2:
-            raise BadData(f"{path}: too few rows, all have the same {name}: {cars[name].iloc[0]}")
-    cars["horsepower_int"] = cars["horsepower"].astype(int)
-    return cars, len(text) - len(cars)
+    types = {**dict.fromkeys(COLUMNS, float), "car_name": str}
+    table = pd.read_csv(path, sep=r"\s+", names=COLUMNS, dtype=types, na_values="?")
+    cars = table.dropna(subset=["horsepower"])
+    if cars.isna().any(axis=None) or len(cars) < 100:
+        raise ValueError("expected at least 100 cars, in the nine columns of data/README.md")
+    return cars.assign(horsepower_int=cars["horsepower"].astype(int)), len(table) - len(cars)
 
 
 def split(cars, seed):
@@ -223,11 +106,6 @@ def fit_models(cars, train):
         squared = (y - model.predict(x[:, :width])) ** 2
         results.append((number, formula, squared[train].mean(), squared[~train].mean()))
     return pd.DataFrame(results, columns=["model", "formula", "train_mse", "test_mse"])
-
-
-def as_csv(results):
-    """The results as the bytes of a CSV file, errors with DECIMALS places."""
-    return results.to_csv(index=False, float_format=f"%.{DECIMALS}f").encode()
 
 
 def as_png(results):
@@ -282,33 +160,25 @@ def write(folder, files):
             os.replace(Path(temporary, name), folder / name)
 
 
-def parse_arguments():
-    parser = argparse.ArgumentParser(
-        description="Fit eleven nested linear models of miles per gallon; write results.csv "
-        "and bias_variance.png."
-    )
-    parser.add_argument("--data", metavar="FILE", type=Path, default=HERE / "data/auto-mpg.data")
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--data", metavar="FILE", type=Path, default=DATA)
     parser.add_argument("--out", metavar="DIR", type=Path, default=Path("results"))
     parser.add_argument("--seed", metavar="N", type=int, default=SEED, help="default: %(default)s")
     arguments = parser.parse_args()
     if not 0 <= arguments.seed < 2**32:
         parser.error("--seed must be from 0 to 4294967295")
-    return arguments
-
-
-def main():
-    arguments = parse_arguments()
     try:
         cars, dropped = read_cars(arguments.data)
-        cars, train = split(cars, arguments.seed)
-        if train.all() or not train.any():
-            raise BadData(f"{arguments.data}: too few rows to split: {len(cars)}")
-        # Rounded before drawing too: a pixel's shade shows a difference in the last digit.
-        results = fit_models(cars, train).round(DECIMALS)
-        files = {"results.csv": as_csv(results), "bias_variance.png": as_png(results)}
+    except (OSError, ValueError) as error:
+        sys.exit(f"regress.py: {arguments.data}: {' '.join(str(error).split())}")
+    cars, train = split(cars, arguments.seed)
+    # Rounded before drawing too: a pixel's shade shows a difference in the last digit.
+    results = fit_models(cars, train).round(DECIMALS)
+    table = results.to_csv(index=False, float_format=f"%.{DECIMALS}f").encode()
+    files = {"results.csv": table, "bias_variance.png": as_png(results)}
+    try:
         write(arguments.out, files)
-    except BadData as error:
-        sys.exit(f"regress.py: {error}")
     except OSError as error:
         path = error.filename2 or error.filename or arguments.out
         sys.exit(f"regress.py: {path}: {error.strerror or error}")

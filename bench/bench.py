@@ -22,7 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from datetime import date, datetime, timedelta, timezone
+from datetime import date, timedelta
 from pathlib import Path
 
 import psutil
@@ -90,7 +90,7 @@ def by_hand(home):
             for name, value in os.environ.items()
             if name.startswith("AIRFLOW_")
         },
-        "PYTHONPATH": "",  # without libexec/startup
+        "PYTHONPATH": str(PROJECT / "libexec"),  # without libexec/startup
         "AIRFLOW__CORE__DAGS_FOLDER": str(PROJECT / "dags"),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         # Once switched on, the DAG would also run for today: beside the backfill, and in the
@@ -146,9 +146,7 @@ def shell_loop(days):
     if len(commands) != TASKS:
         raise Failed(f"the DAG has {len(commands)} tasks")
     tasks = "\n".join(f"  ({command})" for command in commands)
-    tasks = tasks.replace("{{ ds }}", "$day")
-    tasks = tasks.replace("{{ dag_run.start_date }}", str(datetime.now(timezone.utc)))
-    return f"set -e\nfor day in {' '.join(days)}; do\n{tasks}\ndone"
+    return f"set -e\nfor DAY in {' '.join(days)}; do\n{tasks}\ndone"
 
 
 def busy():

@@ -1,88 +1,62 @@
 #!/usr/bin/env python3
 """Print the results table of a run, what to see in it, and where its picture is.
 
-usage: print_results.py [--since FILE] RESULTS_DIR
+usage: print_results.py [--first DAY] RESULTS_DIR
 
---since FILE: show only what is not older than FILE, which was touched before a backfill; if its
-last day, that of RESULTS_DIR, had no DAG run, the last one that had.
+--first DAY: if the day of RESULTS_DIR had no DAG run, show the last day since DAY that had one.
 
-Exit status: 0 printed; 1 results.csv or the picture is missing, damaged or too old; 2 usage.
+Exit status: 0 printed; 1 results.csv is missing or damaged; 2 usage.
 """
 
 import argparse
 import csv
-import io
 import math
-import os
 import re
 import sys
+from pathlib import Path
+
+from airflow_sandbox.commands import make_command
+from airflow_sandbox.errors import UserError
 
 HEADER = ["model", "formula", "train_mse", "test_mse"]
-MODELS = 11
+MODELS = list(range(1, 12))
 BAR = 16  # width of the longest bar, in characters
-MOST = 100000  # bytes of results.csv; regress.py writes 1 442
 
 
-class Damaged(Exception):
-    """results.csv is not what regress.py writes; the message says why."""
-
-
-def read_results(path):
+def read_results(folder):
     """Return the rows of results.csv as (model, term it adds, train_mse, test_mse).
 
-    Raises OSError if the file cannot be read, Damaged if it is not what regress.py writes.
+    Raises OSError if the file cannot be read, UserError if it is not what regress.py writes.
     """
-    if os.path.exists(path) and not os.path.isfile(path):
-        raise Damaged("it is a folder, a pipe or a device")
-    with open(path, "rb") as file:
-        content = file.read(MOST + 1)
-    if len(content) > MOST:
-        raise Damaged(f"more than {MOST} bytes")
+    path = folder / "results.csv"
     try:
-        header, *lines = list(csv.reader(io.StringIO(content.decode()))) or [[]]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise Damaged(str(error)) from error
-    if header != HEADER:
-        raise Damaged("the first line is not " + ",".join(HEADER))
-    if len(lines) != MODELS:
-        raise Damaged(f"{len(lines)} rows instead of {MODELS}")
-
-    rows, before = [], "mpg ~ "
-    for number, line in enumerate(lines, 1):
-        try:
-            model, formula, train, test = line
-            row = (int(model), formula[len(before) :].strip(" +"), float(train), float(test))
-        except ValueError as error:
-            raise Damaged("model {} is not {}".format(number, ",".join(HEADER))) from error
-        more = row[1] and formula.startswith(before) and formula.isprintable()
-        if row[0] != number or not more:
-            raise Damaged(f"model {number} is not the one before it and one more term")
-        if not all(math.isfinite(error) and error >= 0 for error in row[2:]):
-            raise Damaged(f"model {number} has an error that is no number, or a negative one")
-        rows.append(row)
-        before = formula
+        with open(path, encoding="utf-8", newline="") as file:
+            header, *lines = csv.reader(file)
+        rows = [
+            (int(model), re.split(" [~+] ", formula)[-1], float(train), float(test))
+            for model, formula, train, test in lines
+        ]
+    except (ValueError, csv.Error) as error:
+        raise UserError(f"{path} is damaged: {error}") from error
+    if header != HEADER or [row[0] for row in rows] != MODELS:
+        raise UserError(f"{path} is damaged: it has not {','.join(HEADER)} of the eleven models")
+    for model, term, *errors in rows:
+        if not term.isprintable() or not all(0 <= mse < math.inf for mse in errors):
+            raise UserError(f"{path} is damaged: model {model} has no term or no errors")
     return rows
 
 
-def last_since(file, folder):
-    """Return the folder, or the last one beside it of an earlier day, whose results are not older
-    than a file; None if there is none."""
-    parent, day = os.path.split(os.path.abspath(folder))
-    for name in sorted(os.listdir(parent), reverse=True):
-        results = os.path.join(parent, name, "results.csv")
-        if name > day or not os.path.exists(results):
-            continue
-        if os.path.getmtime(results) >= os.path.getmtime(file):
-            return os.path.relpath(os.path.join(parent, name))
-    return None
+def last_results(folder, first):
+    """Return the folder, or of the days before it, back to first, the last one with results."""
+    for day in sorted(folder.parent.glob("*"), reverse=True):
+        if first <= day.name <= folder.name and (day / "results.csv").exists():
+            return day
+    return folder
 
 
 def again(folder):
     """Return the command that makes the results in a folder again."""
-    edition, day = os.path.abspath(folder).split(os.sep)[-2:]
-    if not re.match(r"\d{4}-\d\d-\d\d$", day):
-        return "make backfill"
-    return f"make backfill EDITION={edition} DATE={day}"
+    return make_command("backfill", DATE=folder.resolve().name)
 
 
 def best_of(rows):
@@ -116,47 +90,29 @@ def lesson(rows):
     else:
         lines[1] += f" and rises to {last[3]:.2f} at model {last[0]}."
         lines.append(
-            f"Past model {best[0]} more terms only learn the training cars by heart: overfitting."
+            f"Past model {best[0]} more terms only memorize the training cars: overfitting."
         )
     return lines
 
 
 def main():
     parser = argparse.ArgumentParser(description="Print the results table of a run.")
-    parser.add_argument("--since", metavar="FILE")
-    parser.add_argument("results", metavar="RESULTS_DIR")
+    parser.add_argument("--first", metavar="DAY")
+    parser.add_argument("folder", metavar="RESULTS_DIR", type=Path)
     arguments = parser.parse_args()
-    folder = arguments.results
-    if arguments.since and os.path.isdir(os.path.dirname(folder)):
-        folder = last_since(arguments.since, folder)
-        if not folder:
-            day = os.path.basename(arguments.results)
-            sys.exit(
-                "print_results.py: this run made no results.csv; what there is comes from an"
-                f" earlier one. To see that: make results DATE={day}"
-            )
-        if folder != arguments.results:
-            print(f"The last day that had a run is {os.path.basename(folder)}.\n")
-    path = os.path.join(folder, "results.csv")
+    folder = arguments.folder
+    if arguments.first:
+        folder = last_results(folder, arguments.first)
+        if folder != arguments.folder:
+            print(f"The last day that had a run is {folder.name}.\n")
     try:
-        rows = read_results(path)
-    except OSError as error:
-        sys.exit(f"print_results.py: {path}: {error.strerror}; next: {again(folder)}")
-    except Damaged as error:
-        sys.exit(f"print_results.py: {path} is damaged: {error}; next: {again(folder)}")
-
-    block, mark = "█", "◀ best"
-    try:
-        (block + mark).encode(sys.stdout.encoding or "ascii")
-    except UnicodeEncodeError:
-        block, mark = "#", "< best"
-    picture = os.path.abspath(os.path.join(folder, "bias_variance.png"))
-    here = os.getcwd() + os.sep
+        rows = read_results(folder)
+    except (OSError, UserError) as error:
+        sys.exit(f"print_results.py: {error}; next: {again(folder)}")
+    plain = not (sys.stdout.encoding or "").lower().startswith("utf")
+    block, mark = ("#", "< best") if plain else ("█", "◀ best")
     print("\n".join([*table(rows, block, mark), "", *lesson(rows)]))
-    shown = picture[len(here) :] if picture.startswith(here) else picture
-    if not os.path.exists(picture):
-        sys.exit(f"print_results.py: {shown} is missing; next: {again(folder)}")
-    print("\nPicture: " + shown)
+    print(f"\nPicture: {folder / 'bias_variance.png'}")
 
 
 if __name__ == "__main__":

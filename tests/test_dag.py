@@ -5,7 +5,6 @@ import os
 import runpy
 import subprocess
 import sys
-from datetime import datetime, timezone
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -22,6 +21,10 @@ print(json.dumps({
     "catchup": dag.catchup,
     "downstream": {task.task_id: sorted(task.downstream_task_ids) for task in dag.tasks},
     "commands": {task.task_id: task.bash_command for task in dag.tasks},
+    "tasks": [
+        [task.cwd, task.env, task.append_env, task.execution_timeout.total_seconds()]
+        for task in dag.tasks
+    ],
 }))
 """
 
@@ -40,7 +43,7 @@ def dag(tmp_path_factory):
     return describe(DAG_FILE, tmp_path_factory.mktemp("airflow"))
 
 
-def test_dag_test_has_three_tasks_in_a_row(dag):
+def test_dag_test_has_three_tasks_in_a_row_that_run_in_this_checkout_and_end_in_time(dag, tmp_path):
     assert dag["dag_id"] == "dag_test"
     assert dag["catchup"] is False
     assert dag["downstream"] == {
@@ -49,12 +52,11 @@ def test_dag_test_has_three_tasks_in_a_row(dag):
         "print_results": [],
     }
 
-
-def test_its_commands_name_this_interpreter_and_this_checkout_only(dag):
-    for command in dag["commands"].values():
-        assert command.startswith(f"cd {DAG_FILE.parent.parent}")
-        assert sys.executable in command
-        assert "{{ ds }}" in command
+    here = str(DAG_FILE.parent.parent)
+    assert dag["tasks"] == [[here, {"DAY": "{{ ds }}"}, True, 300.0]] * 3
+    (tmp_path / "by another way").symlink_to(DAG_FILE.parent)
+    other = describe(tmp_path / "by another way" / DAG_FILE.name, tmp_path)
+    assert other["tasks"] == dag["tasks"]
 
 
 def test_the_dag_of_edition_1_10_runs_the_same_commands(dag, monkeypatch):
@@ -70,7 +72,28 @@ def test_the_dag_of_edition_1_10_runs_the_same_commands(dag, monkeypatch):
     monkeypatch.setitem(sys.modules, "airflow.operators.bash_operator", operators)
     old = runpy.run_path(str(DAG_FILE.parent.parent / "editions/1.10/dags/dag_example.py"))
     for task, command in dag["commands"].items():
-        assert old[task].given["bash_command"] == command.replace("results/3/", "results/1.10/")
+        given = old[task].given["bash_command"].replace("results/1.10/{{ ds }}", "$RESULTS/$DAY")
+        assert given == 'cd "$AIRFLOW_HOME/../../.." && ' + command.replace('"', "")
+
+
+def test_a_shell_does_not_run_what_is_in_a_value(new_checkout, tmp_path):
+    checkout = new_checkout()
+    command = describe(checkout.path / "dags/dag_example.py", tmp_path)["commands"]["get_data"]
+    url = "http://$(touch pwned)`touch pwned`;touch pwned&touch pwned|touch pwned\ntouch pwned\n"
+    shared = tmp_path / "a folder & 100% $(touch pwned)"
+    for shared_by, folder in (None, checkout.path), (str(shared), shared):
+        environment = {
+            **os.environ,
+            "DATA_URL": url,
+            **({"SHARED": shared_by} if shared_by else {}),
+        }
+        # As BashOperator does: with the DAG run's day in the environment.
+        inside = ["bin/sandbox", "env", "DAY=2024-02-29", "bash", "-c", command]
+        outcome = checkout.run(*inside, env=environment)
+        assert outcome.returncode == 0, outcome.stderr
+        assert "using the embedded copy" in outcome.stdout
+        assert os.listdir(folder / "results/3/2024-02-29") == ["auto-mpg.data"]
+    assert list(checkout.path.rglob("pwned")) == []
 
 
 @guarantee(
@@ -78,59 +101,32 @@ def test_the_dag_of_edition_1_10_runs_the_same_commands(dag, monkeypatch):
     "a user's file in the results folder",
     "stays; only the kit's own are renewed",
 )
-def test_get_data_removes_an_earlier_runs_results_and_nothing_else(new_checkout, tmp_path):
-    checkout = new_checkout()
-    folder = checkout.path / "results/3/2024-02-29"
-    folder.mkdir(parents=True)
-    for name in ("auto-mpg.data", "results.csv", "bias_variance.png", "notes.txt", "report.html"):
-        (folder / name).write_text("older")
-    began = datetime.now(timezone.utc)
-    # What the DAG run has made itself, as a second copy of the task would find it.
-    os.utime(folder / "report.html", times=(began.timestamp() + 1,) * 2)
-    commands = describe(checkout.path / "dags/dag_example.py", tmp_path)["commands"]
-    # While at it: a DATA_URL that a shell would run, if one ever read it as code.
-    url = "http://$(touch pwned)`touch pwned`;touch pwned&touch pwned|touch pwned\ntouch pwned\n"
-    outcome = checkout.run(
-        "bin/sandbox",
-        "bash",
-        "-c",
-        commands["get_data"]
-        .replace("{{ ds }}", "2024-02-29")
-        .replace("{{ dag_run.start_date }}", str(began)),
-        env={**os.environ, "DATA_URL": url},
-    )
-    assert outcome.returncode == 0, outcome.stderr
-    assert "using the embedded copy" in outcome.stdout
-    assert list(checkout.path.rglob("pwned")) == []
-    assert sorted(os.listdir(folder)) == ["auto-mpg.data", "notes.txt", "report.html"]
-    assert (folder / "notes.txt").read_text() == "older"
-    assert (folder / "auto-mpg.data").stat().st_size == 30286
+def test_a_backfill_voids_the_results_of_its_days_and_nothing_else(tmp_path):
+    names = ["auto-mpg.data", "bias_variance.png", "notes.txt", "report.html", "results.csv"]
+
+    def left(**variables):
+        for day in "2024-02-28", "2024-02-29", "2024-03-01", "mine":
+            (tmp_path / day).mkdir(exist_ok=True)
+            for name in names:
+                (tmp_path / day / name).write_text("older")
+        days = {"START": "2024-02-29", "END": "2024-03-01", "OPTIONS": "", **variables}
+        command = [DAG_FILE.parent.parent / "libexec/void-results", tmp_path]
+        subprocess.run(command, env={**os.environ, **days}, check=True)
+        return {path.name: sorted(os.listdir(path)) for path in tmp_path.iterdir()}
+
+    outside = {"2024-02-28": names, "mine": names}
+    kept = ["auto-mpg.data", "notes.txt"]
+    for options in "", "--run-backwards", '--dag-run-conf {"a":1}':
+        assert left(OPTIONS=options) == {**outside, "2024-02-29": kept, "2024-03-01": kept}
+    assert left(END="2024-02-29") == {**outside, "2024-02-29": kept, "2024-03-01": names}
+    for options in "--dry-run", "--reprocess-behavior none", "--reprocess-behavior=failed":
+        assert set(map(tuple, left(OPTIONS=options).values())) == {tuple(names)}
 
 
-def test_python_dag_example_by_hand_creates_the_dag_without_a_word(tmp_path):
-    # From another folder, with an environment that holds nothing.
-    outcome = subprocess.run(
-        [sys.executable, str(DAG_FILE)],
-        cwd=tmp_path,
-        env={"HOME": str(tmp_path), "PATH": os.environ["PATH"]},
-        capture_output=True,
-        text=True,
-    )
-    assert (outcome.returncode, outcome.stdout, outcome.stderr) == (0, "", "")
-
-
-def test_airflow_imports_the_dags_folder_without_an_error(finished):
+def test_airflow_imports_the_dags_folder_without_an_error_or_a_warning(finished):
     command = ["bin/sandbox", "airflow", "dags", "list-import-errors", "--local"]
     outcome = finished.run(*command)
     assert outcome.returncode == 0, outcome.stdout + outcome.stderr
-
-
-def test_a_dag_that_does_not_import_stops_make_before_the_backfill(new_checkout):
-    checkout = new_checkout()
-    checkout.done("config", "initdb")
-    with (checkout.path / "dags/dag_example.py").open("a") as file:
-        file.write("\nthis_name_is_not_defined\n")
-    outcome = checkout.make("backfill")
-    assert outcome.returncode == 2
-    assert "this_name_is_not_defined" in outcome.stderr
-    assert "backfill progress" not in outcome.stdout
+    strict = ["bin/sandbox", "python", "-W", "error", "dags/dag_example.py"]
+    outcome = finished.run(*strict)
+    assert (outcome.returncode, outcome.stdout, outcome.stderr) == (0, "", "")

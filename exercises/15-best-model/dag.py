@@ -8,8 +8,6 @@ My prediction:
   exit code: ?
 """
 
-import shlex
-import sys
 from datetime import datetime
 from pathlib import Path
 
@@ -17,25 +15,29 @@ from airflow import DAG
 from airflow.providers.standard.operators.bash import BashOperator
 
 HERE = Path(__file__).resolve().parent
-PROJECT = str(HERE.parents[1])
-PYTHON = shlex.quote(sys.executable)
-RUN = shlex.quote(str(HERE)) + "/{{ ds }}"  # the folder of a day
 
-with DAG("best_model", schedule="@daily", start_date=datetime(2024, 1, 1), catchup=False):
+with DAG(
+    "best_model",
+    schedule="@daily",
+    start_date=datetime(2024, 1, 1),
+    catchup=False,
+    default_args={
+        "cwd": str(HERE.parents[1]),
+        "env": {"DAY": "{{ ds }}", "RESULTS": str(HERE)},
+        "append_env": True,
+    },
+):
     get_data = BashOperator(
         task_id="get_data",
-        cwd=PROJECT,
-        bash_command=f"{PYTHON} pipeline/get_data.py {RUN}/auto-mpg.data",
+        bash_command='python pipeline/get_data.py "$RESULTS/$DAY/auto-mpg.data"',
     )
     run_regression = BashOperator(
         task_id="run_regression",
-        cwd=PROJECT,
-        bash_command=f"{PYTHON} regress.py --data {RUN}/auto-mpg.data --out {RUN}",
+        bash_command='python regress.py --data "$RESULTS/$DAY/auto-mpg.data" --out "$RESULTS/$DAY"',
     )
     print_results = BashOperator(
         task_id="print_results",
-        cwd=PROJECT,
-        bash_command=f"{PYTHON} pipeline/print_results.py {RUN}",
+        bash_command='python pipeline/print_results.py "$RESULTS/$DAY"',
     )
 
     get_data >> run_regression >> print_results
