@@ -1,0 +1,68 @@
+"""What a log of Airflow's or a traceback says, with the place in the learner's own file.
+
+It keeps to Python 3.7, for Airflow 1.10.
+"""
+
+import json
+import re
+
+from airflow_sandbox.paths import shown
+
+LOG_TAIL = 15  # lines shown of a log
+FRAME = re.compile(r'^ +File "(.+)", line (\d+)(?:, in (.+))?$', re.MULTILINE)
+MESSAGE = re.compile(r"^\S.*", re.MULTILINE | re.DOTALL)
+NOT_OURS = re.compile(r"(^|/)\.sandbox/|/lib/python3|^<")  # Airflow and Python, on any machine
+ODD_NAME = re.compile(r"unusual_prefix_[0-9a-f]+_")  # Airflow's name of a DAG file's module
+
+
+def place_of(frames):
+    """Return the deepest frame that is in a file of the learner's, as `dags/sales.py:12, in load`.
+
+    frames: (file, line, function) as in a traceback, the deepest one last. Empty if none is.
+    """
+    for file, line, function in reversed(frames):
+        if not NOT_OURS.search(shown(file)):
+            inside = f", in {function}" if function not in ("", "<module>") else ""
+            return f"{shown(file)}:{line}{inside}"
+    return ""
+
+
+def explain(traceback):
+    """Return the place in the learner's files and the whole message, in a line, of a traceback."""
+    frames = list(FRAME.finditer(traceback))
+    # The message is what follows the last frame and its source, which is indented.
+    rest = MESSAGE.search(traceback, frames[-1].end() if frames else 0)
+    message = " ".join(rest.group().split()) if rest else "it can't be read"
+    return place_of([frame.groups("") for frame in frames]), ODD_NAME.sub("", message)
+
+
+def tail(log, lines=LOG_TAIL):
+    """Return the last lines of a log file as text; Airflow's task logs hold one JSON a line.
+
+    The exception of a Python task is whole, with its place, however long it is.
+    """
+    shown_lines, start = [], None
+    for line in log.read_text(errors="replace").splitlines():
+        errors = []
+        try:
+            entry = json.loads(line)
+            line, errors = str(entry["event"]), entry.get("error_detail") or []
+        except (ValueError, KeyError, TypeError, AttributeError):
+            pass  # a line of another kind
+        # "::group::" and the like are for the web page, which folds what is between them.
+        shown_lines += [part for part in line.splitlines() if not part.startswith("::")]
+        if errors:
+            start = len(shown_lines)
+        for error in errors:
+            shown_lines += exception_text(error).splitlines()
+    last = -lines if start is None else min(start, len(shown_lines) - lines)
+    return "\n".join("     | " + line for line in shown_lines[last:])
+
+
+def exception_text(error):
+    """Return one exception of a task log's error_detail as `place: type: message`."""
+    frames = [(frame["filename"], frame["lineno"], frame["name"]) for frame in error["frames"]]
+    if error.get("syntax_error"):
+        frames.append((error["syntax_error"]["filename"], error["syntax_error"]["lineno"], ""))
+    place = place_of(frames)
+    return (f"{place}: " if place else "") + f"{error['exc_type']}: {error['exc_value']}"
