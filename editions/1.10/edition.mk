@@ -9,17 +9,17 @@ BAD_IN_PATH := %
 
 MAKE_CONFIG := airflow version
 INITDB      := airflow initdb
-READ_DAGS   := "Check the DAG files" bin/sandbox libexec/check-dags
+READ_DAGS   := "Check the DAG files" bin/sandbox libexec/store-dags
 LIST_DAGS   := airflow list_dags
 LIST_TASKS  := airflow list_tasks "$$DAG"
 # A day that has run before is cleared first, or the backfill would find it done.
 CLEAR       := airflow clear --no_confirm "$$DAG"
-EXTRAS   :=
+EXTRAS      :=
 CELERY      :=
 BACKFILL    := libexec/supervise airflow backfill "$$DAG"
 # Without rbac, these pages let everybody in.
 UI := AIRFLOW__WEBSERVER__RBAC=True AIRFLOW__WEBSERVER__BASE_URL=http://127.0.0.1:$$PORT \
-      libexec/ui --address-fd 9 --port $$PORT --health /health \
+      libexec/ui --port $$PORT --health /health \
       --new-user "airflow create_user --username admin --role Admin --firstname Sandbox \
       --lastname Admin --email admin@localhost" \
       --server "airflow webserver --hostname 127.0.0.1 --port $$PORT --workers 1" \
@@ -36,7 +36,4 @@ VERIFY := tests/test_end_to_end.py tests/test_control.py
 TESTS  := $(VERIFY) tests/test_edited_dag.py tests/test_old_backfill.py tests/test_old_ui.py \
           tests/test_report.py tests/test_security.py
 
-# Signs session cookies. Airflow ships a publicly known default, so we replace it.
-SECRETS  := webserver.secret_key
-SETTINGS := core.load_examples=False \
-            webserver.web_server_host=127.0.0.1
+SETTINGS := editions/1.10/settings.cfg
