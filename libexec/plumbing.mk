@@ -1,10 +1,10 @@
-# What the Makefile's steps stand on: the variables that you may set, strict settings of make, and the
-# checks and stamps that let each step run once, and only where it can work.
+# Support code for the Makefile: the variables that you may set, strict settings of make, and the checks and
+# stamps that let each step run once, and only where it can work.
 
 # What you may set, as in: make backfill START=2026-01-01 END=2026-01-22
-#: which Airflow: 3 (the default), 2 or 1.10
+#: the Airflow: 3 (the default), 2 or 1.10
 EDITION ?= 3
-#: the DAG to run, of those in dags/
+#: the DAG to run
 DAG ?= dag_test
 #: the day to run, YYYY-MM-DD in UTC; today by default
 DATE ?= $(TODAY)
@@ -12,25 +12,25 @@ DATE ?= $(TODAY)
 START ?= $(DATE)
 #: the last day of a range; DATE by default
 END ?= $(DATE)
-#: options of Airflow for a backfill, such as --run-backwards: bin/backfill -h
+#: Airflow's options for a backfill: bin/backfill -h
 OPTIONS :=
-#: what runs the tasks: local, or celery (workers and a broker); docs/scaling.md
+#: local, or celery: workers and a broker; docs/scaling.md
 EXECUTOR := $(if $(filter worker,$(MAKECMDGOALS)),celery,local)
 #: the metadata database: sqlite or postgres
 DB := $(if $(filter celery,$(EXECUTOR)),postgres,sqlite)
-#: a Postgres to use, instead of one of the checkout's own
+#: a Postgres to use, instead of the checkout's own
 DB_URL ?=
-#: a Redis or Valkey to use, instead of one of the checkout's own
+#: a Redis or Valkey to use, instead of the checkout's own
 BROKER_URL ?=
 #: how many Celery workers to start on this machine
 WORKERS := 2
-#: the address of this machine at which other machines may join make backfill
+#: the address at which other machines reach this one
 LISTEN :=
 #: where make worker reports to
 API_URL ?=
 #: a folder that all machines share, for results and logs
 SHARED :=
-#: how many DAG runs of a backfill may run side by side; Airflow's default is 10
+#: how many DAG runs run side by side; Airflow's default: 10
 MAX_ACTIVE_RUNS :=
 #: conda, venv, or auto: conda if there is one
 ENV_MANAGER ?= auto
@@ -40,11 +40,11 @@ CONDA ?=
 PYTHON ?=
 #: where to download the data from, if not from UCI
 DATA_URL ?=
-#: where make ui serves Airflow's web pages: http://127.0.0.1:PORT/
+#: the port of the Airflow UI: http://127.0.0.1:PORT/
 PORT ?= 8080
-#: which of make exercises
+#: exercise number
 N :=
-#: 1 brings the exercise's DAG back as it was; yours is kept beside it
+#: 1 restores the exercise's DAG; yours is kept beside it
 RESET :=
 #: 1 runs the exercise's solution
 SOLUTION :=
@@ -83,25 +83,25 @@ $(if $(filter $(wildcard editions/*/edition.mk),editions/$(EDITION)/edition.mk),
 include editions/$(EDITION)/edition.mk
 TODAY := $(shell date -u +%F)
 # An installation of Airflow is a folder with its airflow.cfg and its metadata database. Another database
-# or executor is another installation, beside this one; the environment is the same.
+# or executor is another installation, beside this one, and so are the exercises; the environment is the same.
+EXERCISE := $(filter exercise,$(MAKECMDGOALS))
+$(if $(EXERCISE),$(if $(filter-out exercise,$(MAKECMDGOALS)),$(error make exercise goes without other targets)))
 BASE := .sandbox/$(EDITION)
-STATE := $(BASE)$(if $(filter celery,$(EXECUTOR)),-celery,$(if $(filter postgres,$(DB)),-postgres))
-# How a command is told which of them, in a message.
-THIS := EDITION=$(EDITION)$(patsubst $(BASE)-%, $(if $(filter celery,$(EXECUTOR)),EXECUTOR,DB)=%,$(filter $(BASE)-%,$(STATE)))
+AIRFLOW_SANDBOX := $(EDITION)$(if $(filter celery,$(EXECUTOR)),-celery,$(if \
+    $(filter postgres,$(DB)),-postgres,$(EXERCISE:%=-%s)))
+STATE := .sandbox/$(AIRFLOW_SANDBOX)
 LOCK := editions/$(EDITION)/requirements.txt
-export $(VARIABLES) PYTHON_MIN PYTHON_MAX BAD_IN_PATH
+export $(VARIABLES) AIRFLOW_SANDBOX PYTHON_MIN PYTHON_MAX BAD_IN_PATH
 
-# How a step runs: libexec/step announces a command and times it, bin/sandbox runs one in the
-# edition's environment. A file NAME.done exists if, and only if, that step has succeeded with what
-# stands here as it is now. Dates of files say nothing: a copy may have an old one, or one to come.
-ENV_FROM := env: environment.yml $(LOCK) $(dir $(LOCK))build-constraints.txt libexec/make-env tools: tests/tools.txt
-MADE_FROM := $(if $(filter $(BASE),$(STATE)),,extras: $(EXTRAS) $(BASE)/env.done) \
-    config: editions/$(EDITION)/edition.mk libexec/set-config initdb: $(STATE)/db-url dags: $(DAGS)
+# A file NAME.done is touched when the step has succeeded. It depends on NAME.inputs, which libexec/repair-state
+# writes when the content of these inputs has changed.
+INPUTS := "env environment.yml $(LOCK) $(dir $(LOCK))build-constraints.txt libexec/make-env" "tools tests/tools.txt" \
+    $(if $(EXTRAS),"extras $(EXTRAS)") "config $(SETTINGS) libexec/set-config" "initdb $(STATE)/db-url" "dags $(DAGS) ."
+$(BASE)/env.done $(BASE)/tools.done $(addprefix $(STATE)/,extras.done config.done initdb.done dags.done): %.done: %.inputs
+%.inputs: ;
 
-CHECK :=
-SINCE :=
 # What Airflow needs before it can be configured: the environment, and the packages for this database.
-PACKAGES := $(if $(filter $(BASE),$(STATE)),$(BASE)/env.done,$(STATE)/extras.done)
+PACKAGES := $(if $(filter postgres,$(DB)),$(STATE)/extras.done,$(BASE)/env.done)
 # The results of dag_test for a day need a backfill if there are none.
 RESULTS := $(if $(SHARED),$(SHARED)/)results
 NO_RESULTS := $(if $(filter dag_test,$(DAG)),$(if $(wildcard $(RESULTS)/$(EDITION)/$(END)/results.csv),,backfill))
@@ -111,10 +111,9 @@ preflight:
 
 # Before each step: check the variables, lock the checkout, and repair what a killed make has left.
 begin: preflight
-	@libexec/check-input $(CHECK)
+	@libexec/check-input $(filter ui worker exercise exercises,$(MAKECMDGOALS))
 	@libexec/lock-checkout
-	@libexec/name-database $(STATE)
-	@libexec/repair-state $(BASE) $(STATE) $(ENV_FROM) $(MADE_FROM)
+	@libexec/repair-state $(BASE) $(STATE) $(INPUTS)
 
 # The check that `make all` starts with, so that it does not stop half-way.
 prerequisites: preflight
@@ -122,7 +121,7 @@ prerequisites: preflight
 
 # The tests run in the environment of edition 3, side by side in so many processes, where they don't
 # share a checkout. Each works in copies of this one, so yours stays as it is.
-PYTEST = EDITION=3 EXECUTOR= DB= libexec/step $(1) bin/sandbox python -m pytest $(2) --dist=loadgroup \
+PYTEST = EDITION=3 EXECUTOR= DB= AIRFLOW_SANDBOX=3 libexec/step $(1) bin/sandbox python -m pytest $(2) --dist=loadgroup \
     --no-loadscope-reorder --edition $(EDITION)$(patsubst $(BASE)-%, --installation %,$(filter $(BASE)-%,$(STATE)))
 
 # A PYTHON that was given is meant for the edition that was given.
@@ -134,9 +133,10 @@ test-env:
 # What only the tests need, beside the environment: linters, and the builder of a conda channel.
 tools: begin $(BASE)/tools.done
 $(BASE)/tools.done: | $(BASE)/env.done
+	@rm -f $@
 	@ENV_MANAGER=venv PYTHON=$(BASE)/env/bin/python \
 	    libexec/step "Make the environment of the test tools" libexec/make-env $(BASE)/tools tests/tools.txt
-	@cp $(@:done=now) $@
+	@touch $@
 
 ## help : this list
 # It is made of the lines that begin with ### (a group), ## (a target) and #: (the variable that is
@@ -150,7 +150,7 @@ help:
 	              setting = word[1] "=" value; \
 	              if (length(setting) > 20) setting = setting sprintf("\n%22s", ""); \
 	              settings = settings sprintf("  %-20s %s\n", setting, meaning) } \
-	    END     { printf "\nVariables and their present values, as in: make backfill START=2026-01-01\n%s", settings }' Makefile libexec/plumbing.mk
+	    END     { printf "\nVariables and their values now, as in: make backfill START=2026-01-01\n%s", settings }' Makefile libexec/plumbing.mk
 
 .PHONY: begin preflight prerequisites tools test-env all env config initdb list-dags list-tasks backfill results report
 .PHONY: ui stop worker exercises exercise verify test test-all lint screenshots bench doctor lock clean distclean help

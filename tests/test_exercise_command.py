@@ -7,7 +7,7 @@ import signal
 import pytest
 from airflow_sandbox.exercises import Exercise
 from support.checkouts import PROJECT, read_until
-from support.exercises import FOLDERS, NUMBERS, copy_of, exercise, predict
+from support.exercises import FOLDERS, copy_of, exercise, predict
 from support.guarantees import guarantee
 from support.walk import pattern, steps_of
 
@@ -16,9 +16,7 @@ pytestmark = [pytest.mark.xdist_group(__name__), pytest.mark.slow]  # they share
 
 @pytest.fixture(scope="module")
 def checkout(new_checkout):
-    checkout = new_checkout()
-    checkout.succeed("config")
-    return checkout
+    return new_checkout()
 
 
 @pytest.fixture
@@ -29,20 +27,16 @@ def fresh(checkout):
     return checkout
 
 
-def test_as_shipped_none_runs_before_it_is_predicted(fresh):
-    for number in NUMBERS:
-        page, _, hint = (FOLDERS[number - 1] / "README.md").read_text().partition("## Hint\n")
-        outcome = exercise(fresh, number)
-        assert outcome.returncode == 0 and page.strip() in outcome.stdout
-        assert hint.strip() not in outcome.stdout
-        assert (
-            copy_of(fresh, number).read_text() == FOLDERS[number - 1].joinpath("dag.py").read_text()
-        )
-        outcome = exercise(fresh, number)
-        assert outcome.returncode == 0
-        assert f"   predict first: in my-exercises/{FOLDERS[number - 1].name}" in outcome.stdout
-        assert hint.strip() not in outcome.stdout and "Passed." not in outcome.stdout
-        assert "backfill" not in outcome.stdout.partition("write a number for")[2]
+def test_as_shipped_it_does_not_run_before_it_is_predicted(fresh):
+    page, _, hint = (FOLDERS[1] / "README.md").read_text().partition("## Hint\n")
+    outcome = exercise(fresh, 2)
+    assert outcome.returncode == 0 and page.strip() in outcome.stdout
+    assert copy_of(fresh, 2).read_text() == (FOLDERS[1] / "dag.py").read_text()
+    again = exercise(fresh, 2)
+    assert again.returncode == 0
+    assert f"   predict first: in my-exercises/{FOLDERS[1].name}" in again.stdout
+    assert hint.strip() not in outcome.stdout + again.stdout and "Passed." not in again.stdout
+    assert "backfill" not in again.stdout.partition("write a number for")[2]
 
 
 def test_the_readme_of_the_exercises_can_be_followed_up_to_a_pass(fresh):
@@ -69,44 +63,28 @@ def test_the_readme_of_the_exercises_can_be_followed_up_to_a_pass(fresh):
 
 def test_a_reset_keeps_what_was_there(fresh):
     exercise(fresh, 1)
-    file = copy_of(fresh, 1)
+    file, original = copy_of(fresh, 1), (FOLDERS[0] / "dag.py").read_bytes()
     for number, text in enumerate(["mine", "mine, too"], 1):
         file.write_text(text)
         outcome = exercise(fresh, 1, "RESET=1")
         assert outcome.returncode == 0
         assert f"yours is now my-exercises/01-days/dag.py.kept-{number}\n" in outcome.stdout
         assert file.with_name(f"dag.py.kept-{number}").read_text() == text
-        assert file.read_text() == FOLDERS[0].joinpath("dag.py").read_text()
+        assert file.read_bytes() == original
     assert fresh.make("clean").returncode == 0
     assert len(list(file.parent.iterdir())) == 3
-    fresh.succeed("config")
-
-
-def test_the_copy_of_a_solution_is_not_overwritten_either(tmp_path):
-    exercise = Exercise(FOLDERS[0])
-    assert exercise.place("solution.py", tmp_path) is None
-    assert exercise.place("solution.py", tmp_path) is None
-    (tmp_path / "dag.py").write_text("mine")
-    assert exercise.place("solution.py", tmp_path).read_text() == "mine"
-    assert (tmp_path / "dag.py").read_text() == (FOLDERS[0] / "solution.py").read_text()
+    # Nor is the copy of a solution overwritten.
+    assert Exercise(FOLDERS[0]).place("solution.py", file.parent).read_bytes() == original
+    assert Exercise(FOLDERS[0]).place("solution.py", file.parent) is None
 
 
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
         ("with DAG(", "with with DAG(", "my-exercises/03-failed/dag.py:16: SyntaxError: invalid"),
-        (
-            "with DAG(",
-            "with DAG(oops, ",
-            "my-exercises/03-failed/dag.py:16: NameError: name 'oops'",
-        ),
         ('DAG("failed"', 'DAG("mine"', "my-exercises/03-failed/dag.py has no DAG failed"),
         ("Run: ", "", "my-exercises/03-failed/dag.py does not say what to run; RESET=1"),
-        (
-            "-e 2024-01-03",
-            '-e "2024-01-03',
-            "my-exercises/03-failed/dag.py: its Run: line: No closing quotation",
-        ),
+        ("-e 2024", '-e "2024', "03-failed/dag.py: its Run: line: No closing quotation"),
         ("-e 2024-01-03", "-e tomorrow", "the backfill did not start; the reason is above"),
         ("Run: ", "Run: no-such-command\nRun: ", "airflow no-such-command failed"),
     ],
@@ -118,7 +96,7 @@ def test_what_can_not_be_run_is_refused_in_one_line(fresh, old, new, message):
     file.write_text(file.read_text().replace(old, new))
     outcome = exercise(fresh, 3)
     assert outcome.returncode == 2
-    assert f"\nexercise: {message}" in outcome.stdout
+    assert re.search(rf"^exercise: .*{re.escape(message)}", outcome.stdout, re.MULTILINE)
     assert "next: edit my-exercises/03-failed/dag.py, then: make exercise N=3\n" in outcome.stdout
     assert "Traceback" not in outcome.stdout and "Your prediction" not in outcome.stdout
 
@@ -136,9 +114,9 @@ def test_what_can_not_be_run_is_refused_in_one_line(fresh, old, new, message):
         (["exercise", "N=*"], "is not the number of an exercise"),
         (["exercise", "N=1; touch hacked"], "is not the number of an exercise"),
         (["exercise", "N=99"], "there is no exercise 99; make exercises lists them"),
-        (["exercise", "N=1", "RESET=yes"], "RESET=1, SOLUTION=1 or neither"),
-        (["exercise", "N=1", "RESET=1", "SOLUTION=1"], "RESET=1, SOLUTION=1 or neither"),
-        (["exercise", "N=1", "EXECUTOR=celery"], "without EXECUTOR= and DB="),
+        (["exercise", "N=1", "RESET=yes"], "set RESET=1 or SOLUTION=1"),
+        (["exercise", "N=1", "RESET=1", "SOLUTION=1"], "set RESET=1 or SOLUTION=1"),
+        (["exercise", "N=1", "EXECUTOR=celery"], "leave out EXECUTOR= and DB="),
     ],
 )
 def test_a_wrong_number_is_refused_before_anything_is_touched(new_checkout, arguments, reason):
@@ -148,29 +126,6 @@ def test_a_wrong_number_is_refused_before_anything_is_touched(new_checkout, argu
     assert outcome.returncode == 2
     assert reason in outcome.stderr.splitlines()[0]
     assert sorted(checkout.path.rglob("*")) == before
-
-
-@pytest.mark.parametrize(
-    ("edition", "arguments"),
-    [
-        ("2", ["exercise", "N=10"]),
-        ("1.10", ["exercise", "N=1"]),
-        ("1.10", ["exercises"]),
-    ],
-)
-def test_an_edition_that_an_exercise_does_not_run_on_is_refused(checkout, edition, arguments):
-    today = "2024-01-01"
-    variables = [f"EDITION={edition}", *(f"{name}={today}" for name in ("DATE", "START", "END"))]
-    target, *number = arguments
-    command = ["env", *variables, *number, "libexec/check-input", target]
-    outcome = checkout.run(*command)
-    wanted = " ".join(["make", *arguments])
-    assert (outcome.returncode, outcome.stdout) == (2, "")
-    assert outcome.stderr == (
-        f"check-input: {wanted} needs another Airflow than that of EDITION={edition};"
-        f" type: {wanted} EDITION=3\n"
-    )
-    assert checkout.run(*command[:1], "EDITION=3", *command[2:]).returncode == 0
 
 
 def test_ctrl_c_ends_it_and_leaves_nothing_running(fresh):

@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-WIDTH = 100
+WIDTH = 80
 
 
 @pytest.fixture(scope="module")

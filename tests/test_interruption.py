@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 from support.backfills import wait
@@ -66,7 +67,7 @@ STEPS = [
     "a watchdog ends the rest within seconds, and the next make works",
 )
 def test_whatever_ends_a_step_the_next_make_all_works(new_checkout):
-    """Each step in turn, in four ways; each make begins where the one before it was ended."""
+    """Each step in turn, in two ways; each make begins where the one before it was ended."""
     checkout = new_checkout()
     ways = [
         (group, signal.SIGINT),
@@ -76,7 +77,7 @@ def test_whatever_ends_a_step_the_next_make_all_works(new_checkout):
         (group, signal.SIGKILL),
     ]
     for number, step in enumerate(STEPS):
-        for end, by in (ways[number], ways[-2], ways[-1]):
+        for end, by in (ways[number], ways[-2 + number % 2]):
             make = start(checkout, "all", sign=f"== {step}")
             # Not at once: when it has begun to work.
             wait(
@@ -192,11 +193,7 @@ def test_of_many_makes_at_the_same_moment_one_is_at_work(new_checkout):
     read, write = os.pipe()
     claims = [
         subprocess.Popen(
-            [
-                "bash",
-                "-c",
-                f"read -r _; libexec/lock-checkout || exit; echo ours; read -r _ <&{read}",
-            ],
+            ["bash", "-c", f"read -r; libexec/lock-checkout || exit; echo ours; read -r <&{read}"],
             cwd=checkout.path,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -223,20 +220,19 @@ def test_of_many_makes_at_the_same_moment_one_is_at_work(new_checkout):
     "the lock of the checkout damaged",
     "treated as free",
 )
-@pytest.mark.parametrize("content", ["garbage", "1 0", "999999999 5", "3", "a file", "a folder"])
-def test_a_damaged_claim_is_nobodys(new_checkout, content):
+def test_a_damaged_lock_is_nobodys(new_checkout):
     checkout = new_checkout()
-    claim = checkout.path / ".sandbox/last-make"
-    if content == "a file":
-        claim.write_text(content)
-    elif content == "a folder":
-        claim.mkdir()
-    else:
-        claim.symlink_to(content)
-    outcome = checkout.make("env")
-    assert outcome.returncode == 0, outcome.stderr
-    assert re.match("[0-9]+ [^ ]", os.readlink(claim))
-    assert sorted(os.listdir(checkout.path / ".sandbox")) == ["3", "last-make"]
+    lock = checkout.path / ".sandbox/last-make"
+    for damage in (
+        *(lambda text=text: lock.symlink_to(text) for text in ("garbage", "1 0", "999999999 5")),
+        lambda: lock.write_text("a file"),
+        lock.mkdir,
+    ):
+        lock.unlink(missing_ok=True)
+        damage()
+        checkout.succeed("begin")
+        assert re.match("[0-9]+ [^ ]", os.readlink(lock))
+        assert sorted(os.listdir(checkout.path / ".sandbox")) == ["3", "last-make"]
 
 
 def test_ps_and_proc_agree_on_parents_and_births(tmp_path):
@@ -261,22 +257,12 @@ def test_ps_and_proc_agree_on_parents_and_births(tmp_path):
 # --- Damage: said, kept aside, repaired.
 
 
-def cut(file):
-    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
-
-
-def empty(file):
-    file.write_bytes(b"")
-
-
-def garble(file):
-    content = bytearray(file.read_bytes())
-    content[:200] = os.urandom(200)
-    file.write_bytes(content)
-
-
-def remove(file):
-    file.unlink()
+DAMAGES = {
+    "cut": lambda content: content[: len(content) // 2],
+    "emptied": lambda _: b"",
+    "garbled": lambda content: os.urandom(200) + content[200:],
+    "gone": None,
+}
 
 
 @pytest.fixture(scope="module")
@@ -293,46 +279,25 @@ def ready(new_checkout):
     "airflow.cfg or the database cut, emptied, garbled or gone",
     "reported, kept in `.sandbox/<edition>/set-aside`, and made again",
 )
-@pytest.mark.parametrize("damage", [cut, empty, garble, remove])
 @pytest.mark.parametrize("name", ["airflow.cfg", "airflow.db"])
-def test_a_damaged_file_is_reported_and_set_aside(ready, name, damage):
+def test_a_damaged_file_is_reported_set_aside_and_made_again(ready, name):
     file = ready.home / name
     stamp = ready.state / ("config.done" if name == "airflow.cfg" else "initdb.done")
-    whole = file.read_bytes(), stamp.read_bytes()
-    damage(file)
-    damaged = file.read_bytes() if file.exists() else None
-    before = set(ready.state.glob("set-aside/*"))
-    outcome = ready.run("libexec/repair-state", ".sandbox/3", ".sandbox/3")
-    assert outcome.returncode == 0, outcome.stderr
-    (told,) = re.findall(r"repaired: (.*)", outcome.stdout)
-    assert name in told
-    assert not stamp.exists()  # so the next make makes it again
-    new = set(ready.state.glob("set-aside/*")) - before
-    assert [(folder / name).read_bytes() for folder in new] == (
-        [damaged] if damaged is not None else []
-    )
-    file.write_bytes(whole[0])
-    stamp.write_bytes(whole[1])
-    assert ready.run("libexec/repair-state", ".sandbox/3", ".sandbox/3").stdout == ""
-
-
-@guarantee(
-    "Damage",
-    "airflow.cfg or the database cut, emptied, garbled or gone",
-    "reported, kept in `.sandbox/<edition>/set-aside`, and made again",
-)
-@pytest.mark.parametrize("name", ["airflow.cfg", "airflow.db"])
-def test_a_damaged_file_is_made_again(ready, name):
-    cut(ready.home / name)
-    outcome = ready.make("list-dags")
-    assert outcome.returncode == 0, outcome.stdout + outcome.stderr
-    assert len(re.findall(r"repaired: ", outcome.stdout)) == 1
-    assert re.search(r"^dag_test\b", outcome.stdout, re.MULTILINE)
-    # And it is good again, which is not told a second time.
-    assert "repaired" not in ready.make("initdb").stdout
-
-
-STAMPS = ["config", "initdb", "dags", "env"]
+    whole, stamped = file.read_bytes(), stamp.read_bytes()
+    for damage in DAMAGES.values():
+        file.write_bytes(whole)
+        stamp.write_bytes(stamped)
+        assert ready.succeed("begin") == ""
+        before = set(ready.state.glob("set-aside/*"))
+        damaged = [damage(whole)] if damage else []
+        file.write_bytes(damaged[0]) if damage else file.unlink()
+        (reported,) = re.findall(r"repaired: (.*)", ready.succeed("begin"))
+        assert name in reported and not stamp.exists()  # so the next make makes it again
+        new = set(ready.state.glob("set-aside/*")) - before
+        assert [(folder / name).read_bytes() for folder in new] == damaged
+    assert re.search(r"^dag_test\b", ready.succeed("list-dags"), re.MULTILINE)
+    # And it is good again, which is not reported a second time.
+    assert "repaired" not in ready.succeed("initdb")
 
 
 @guarantee(
@@ -340,30 +305,18 @@ STAMPS = ["config", "initdb", "dags", "env"]
     "a stamp lost or garbled",
     "at worst a step runs again; the database is set aside",
 )
-@pytest.mark.parametrize(
-    ("stamp", "content"),
-    # Without env.done the environment would be made again, which the tests share.
-    [*[(stamp, None) for stamp in STAMPS if stamp != "env"], *[(stamp, "?") for stamp in STAMPS]],
-)
-def test_a_lost_or_damaged_stamp_loses_nothing(ready, stamp, content):
+def test_a_lost_or_damaged_stamp_loses_nothing(ready):
     history = (ready.home / "airflow.db").read_bytes()
-    file = ready.state / f"{stamp}.done"
-    if content is None:
-        file.unlink()
-    else:
-        file.write_text(content)
-    if stamp == "env":
-        outcome = ready.run("libexec/repair-state", ".sandbox/3", ".sandbox/3")
-        assert "the checkout has moved" in outcome.stdout
-        ready.done("env", "config", "initdb", "dags")
-        return
-    outcome = ready.make("list-dags")
-    assert outcome.returncode == 0, outcome.stdout + outcome.stderr
-    assert "dag_test" in outcome.stdout
-    kept = [path.read_bytes() for path in ready.state.glob("set-aside/*/airflow.db")]
-    assert history[:16] == (ready.home / "airflow.db").read_bytes()[:16]
-    if stamp == "initdb" and content is None:
-        assert history in kept
+    stamps = [ready.state / f"{step}.done" for step in ("config", "initdb", "dags")]
+    for damage in Path.unlink, lambda stamp: stamp.write_text("?"):
+        for stamp in stamps:
+            damage(stamp)
+        assert re.search(r"^dag_test\b", ready.succeed("list-dags"), re.MULTILINE)
+    assert history in [path.read_bytes() for path in ready.state.glob("set-aside/*/airflow.db")]
+    (ready.state / "env.done").write_text("?")
+    outcome = ready.run("libexec/repair-state", ".sandbox/3", ".sandbox/3")
+    assert "the checkout has moved" in outcome.stdout
+    ready.done("env", "config", "initdb", "dags")
 
 
 @guarantee(
@@ -371,11 +324,19 @@ def test_a_lost_or_damaged_stamp_loses_nothing(ready, stamp, content):
     "the environment's Python gone, or the checkout moved",
     "reported; the environment is made again",
 )
-def test_an_environment_whose_python_is_gone_is_made_again(new_checkout, tmp_path):
+def test_an_environment_whose_python_is_gone_or_that_has_moved_is_made_again(
+    new_checkout, tmp_path
+):
     checkout = new_checkout()
-    (checkout.state / "env").unlink()
-    (checkout.state / "env/bin").mkdir(parents=True)
-    (checkout.state / "env/bin/python").symlink_to("/gone/python3")
-    outcome = checkout.run("libexec/repair-state", ".sandbox/3", ".sandbox/3")
+    moved = checkout.path.rename(tmp_path / "moved")
+    repair = ["bash", "-c", "libexec/repair-state .sandbox/3 .sandbox/3; make -n env"]
+    outcome = subprocess.run(repair, cwd=moved, capture_output=True, text=True)
+    assert "repaired: the checkout has moved" in outcome.stdout
+    assert "Make the environment" in outcome.stdout
+    (moved / ".sandbox/3/env").unlink()
+    (moved / ".sandbox/3/env/bin").mkdir(parents=True)
+    (moved / ".sandbox/3/env/bin/python").symlink_to("/gone/python3")
+    (moved / ".sandbox/3/env.done").write_text(f"\n{moved}\n")
+    outcome = subprocess.run(repair, cwd=moved, capture_output=True, text=True)
     assert "the environment's Python does not run any more" in outcome.stdout
-    assert not (checkout.state / "env.done").exists()
+    assert "Make the environment" in outcome.stdout

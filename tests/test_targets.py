@@ -10,7 +10,11 @@ from support.checkouts import PROJECT, Checkout
 from support.pages import find_browser
 from support.walk import readme_steps
 
-WALK = "test_readme.py::test_the_readme_can_be_followed_from_its_first_command_to_its_last"
+WALK = "test_readme.py::test_the_readme_and_then_the_page_of_the_ui_can_be_followed"
+CLEAN = "test_makefile.py::test_clean_keeps_the_environment_and_distclean_nothing_but_what_is_yours"
+EXERCISES = (
+    "test_exercise_command.py::test_the_readme_of_the_exercises_can_be_followed_up_to_a_pass"
+)
 RUN_BY = {
     "all": "test_end_to_end.py::test_make_all_leaves_the_golden_results_and_the_picture",
     "env": WALK,
@@ -21,11 +25,11 @@ RUN_BY = {
     "backfill": WALK,
     "results": WALK,
     "report": WALK,
-    "exercises": WALK,
-    "exercise": WALK,
-    "ui": WALK,
-    "stop": WALK,
-    "worker": "test_hosts.py::test_a_worker_is_cut_off_another_is_killed_and_no_day_is_lost",
+    "exercises": EXERCISES,
+    "exercise": EXERCISES,
+    "ui": "test_ui.py::test_it_says_where_what_and_how_to_end_it",
+    "stop": "test_ui.py::test_make_stop_ends_it_and_leaves_nothing",
+    "worker": "test_hosts.py::test_workers_the_broker_and_postgres_are_lost_and_no_day_is",
     "verify": "test_targets.py::test_make_verify_and_make_test_run_the_tests_of_an_edition",
     "test": "test_targets.py::test_make_verify_and_make_test_run_the_tests_of_an_edition",
     "test-all": "test_targets.py::test_make_test_all_runs_those_of_every_edition",
@@ -34,8 +38,8 @@ RUN_BY = {
     "bench": "test_targets.py::test_make_bench_measures_everything_and_leaves_no_process",
     "doctor": "test_targets.py::test_make_doctor_finds_all_that_is_required",
     "lock": "test_targets.py::test_make_lock_pins_the_newest_versions_with_hashes",
-    "clean": "test_makefile.py::test_clean_keeps_the_environment_and_distclean_nothing",
-    "distclean": "test_makefile.py::test_clean_keeps_the_environment_and_distclean_nothing",
+    "clean": CLEAN,
+    "distclean": CLEAN,
     "help": "test_makefile.py::test_the_help_lists_every_target_and_every_variable",
 }
 
@@ -124,9 +128,8 @@ def small(new_checkout):
     copy = checkout.state.with_name("copy")
     copy.mkdir()
     copy.joinpath("env").symlink_to(checkout.state / "env")
-    run = checkout.make("begin", "EDITION=copy")
-    assert run.returncode == 0, run.stderr
-    copy.joinpath("env.done").write_text(f"{(copy / 'env.now').read_text()}{checkout.path}\n")
+    checkout.succeed("begin", "EDITION=copy")
+    copy.joinpath("env.done").write_text(f"\n{checkout.path}\n")
     (checkout.path / "tests/test_small.py").write_text("def test_small():\n    pass\n")
     return checkout
 
@@ -139,7 +142,7 @@ def test_make_verify_and_make_test_run_the_tests_of_an_edition(small, target):
     assert outcome.returncode == 2
     assert "1 failed" in outcome.stdout
     if target == "verify":  # whose users did not write the tests
-        assert "make all EDITION=3. " in outcome.stderr
+        assert "fails: make all. " in outcome.stderr
         assert outcome.stderr.splitlines()[-2].startswith("verify: some tests failed")
 
 

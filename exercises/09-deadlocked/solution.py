@@ -6,7 +6,7 @@ Why: With depends_on_past a task instance needs that of the day before to have s
   has no such rule and runs on each day. total fails on 2 January, so total of 3 January can never
   run, and therefore that of 4 January can't, either. They did not fail, nobody skipped them, and
   nothing is left to wait for: they are deadlocked, and not ready. Their two DAG runs never
-  finish. To get on, mend what failed on 2 January, and run the range again.
+  finish. To get on, fix what failed on 2 January, and run the range again.
 
 Prediction:
   finished run 2 of 4 | tasks waiting: 0 | succeeded: 5 | running: 0

@@ -4,7 +4,7 @@ Run: backfill -s 2024-01-01 -e 2024-01-01
 Editions: 3
 Log of total of 2024-01-01: The total is 12.
 Why: Each task instance is a process of its own, often on another machine. What fetch puts in a
-  variable of the file is gone when it ends, and total reads the file anew. What a task returns is
+  variable of the file is gone when it ends, and total reads the file again. What a task returns is
   kept in the metadata database, as an XCom, and total(fetch()) hands it over and puts the tasks
   in order. XComs are for small things, such as numbers and the paths of files. A data frame
   belongs in a file.

@@ -8,56 +8,31 @@ import subprocess
 import sys
 from pathlib import Path
 
-from airflow_sandbox.exercises import ROOT, CannotRun, numbers_in
+from airflow_sandbox.errors import UserError
+from airflow_sandbox.exercises import ROOT, numbers_in
 from airflow_sandbox.interruption import Relay
-from airflow_sandbox.paths import shown, write_whole
+from airflow_sandbox.paths import shown
 
 LINE = re.compile(r"\[backfill progress\] \| (.*)")
-# What bin/backfill says at its end. A failure may be what is meant, and another command repeats it.
-NO_NEWS = re.compile("backfill: not every task")
-AGAIN = re.compile(r"make backfill START=\S+ END=\S+ DAG=\S+")
 
 
 class Sandbox:
-    """Airflow with nothing but the DAG of one file, and a home of its own.
+    """Airflow with nothing but the DAG of one file, and an empty database.
 
-    exercise: the Exercise. file: its DAG file, the learner's or the solution's.
+    exercise: the Exercise. file: its DAG file, the learner's or the solution's. read: the command
+    that lets Airflow read the DAG files. backfill: the words of the command that runs a backfill,
+    with DAG for the name of the DAG.
     """
 
-    def __init__(self, exercise, file):
-        self.dag_id, self.again, self.file = exercise.dag_id, exercise.again, file
-        usual = Path(os.environ["AIRFLOW_HOME"])
-        self.home = usual.with_name("exercises")
-        self.environment = {
-            **os.environ,
-            "AIRFLOW_HOME": str(self.home),
-            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self.home}/airflow.db",
-            "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(self.home / "logs"),
-        }
-        table = (ROOT / "editions" / os.environ["EDITION"] / "edition.mk").read_text("utf-8")
-        self.verbs = dict(re.findall(r"^([A-Z_]+) *:= (.*)", table, re.MULTILINE))
+    def __init__(self, exercise, file, read, backfill):
+        self.dag_id, self.file, self.read_command = exercise.dag_id, file, read
+        self.backfill = [self.dag_id if word == "DAG" else word for word in backfill]
+        self.environment = {**os.environ, "RUN_AGAIN": exercise.again}
         self.stopped = Relay().received  # the command that runs receives them, too, and tidies up
-        self.make(usual)
-
-    def make(self, usual):
-        """Make the home, of which only an empty database is kept from one run to the next."""
-        made_from = usual.with_name("config.done").read_text("utf-8")
-        stamp, empty, database = (self.home / name for name in ("made.from", "empty", "airflow.db"))
-        fresh = not stamp.exists() or stamp.read_text("utf-8") != made_from
-        if fresh:
-            print("   making a metadata database for the exercises", flush=True)
-            shutil.rmtree(self.home, ignore_errors=True)
-            self.home.mkdir(parents=True)
-        shutil.copy(usual / "airflow.cfg", self.home)
-        folder = f"core.dags_folder={self.file.parent}"
-        self.require([ROOT / "libexec/set-config", self.home / "airflow.cfg", folder])
-        if fresh:
-            self.require(shlex.split(self.verbs["INITDB"]))
-            database.rename(empty)
-            write_whole(stamp, made_from)
-        for file in self.home.glob("airflow.db*"):
-            file.unlink()
-        shutil.copy(empty, database)
+        self.home = Path(os.environ["AIRFLOW_HOME"])
+        for old in self.home.glob("airflow.db*"):
+            old.unlink()
+        shutil.copy(self.home.with_name("empty.db"), self.home / "airflow.db")
         shutil.rmtree(self.home / f"logs/dag_id={self.dag_id}", ignore_errors=True)
 
     def call(self, command, show=False):
@@ -74,43 +49,37 @@ class Sandbox:
         output = ""
         for line in process.stdout:
             output += line
-            if show and not NO_NEWS.match(line):
-                print(AGAIN.sub(self.again, line), end="", flush=True)
+            if show:
+                print(line, end="", flush=True)
         code = process.wait()
         if self.stopped:
             sys.exit(128 + self.stopped[0])
         return code, output
 
-    def require(self, command):
-        """Run a command that has to succeed."""
-        code, output = self.call(command)
-        if code:
-            raise CannotRun(f"{command[0]} failed: {output.strip()}")
-
     def read(self):
-        """Let Airflow read the DAG file; raises CannotRun if there is no such DAG in it."""
-        code, output = self.call(shlex.split(self.verbs["READ_DAGS"])[2:])
+        """Let Airflow read the DAG file; raises UserError if there is no such DAG in it."""
+        folder = f"core.dags_folder={self.file.parent}"
+        code, output = self.call([ROOT / "libexec/set-config", self.home / "airflow.cfg", folder])
+        if not code:
+            code, output = self.call([self.read_command])
         if code or self.dag_id not in (self.home / "dags.stored").read_text("utf-8").split():
-            why = "\n".join(re.findall(r"^(?:store|check)-dags: (.*)", output, re.MULTILINE))
+            why = "\n".join(re.findall(r"^[a-z]+-[a-z]+: (.*)", output, re.MULTILINE))
             none = f"{shown(self.file)} has no DAG {self.dag_id}"
-            raise CannotRun(why or (output if code else none))
+            raise UserError(why or (output if code else none))
 
     def run(self, runs):
         """Run commands of Airflow's; return exit code and progress lines of the last backfill."""
         code = output = None
         for words in runs:
-            if words[0] != "backfill":
-                command = ["airflow", *words]
-            else:
-                verb = shlex.split(self.verbs["BACKFILL"].replace('"$$DAG"', self.dag_id))
-                command = [*verb, *words[1:]]
+            is_backfill = words[0] == "backfill"
+            command = [*self.backfill, *words[1:]] if is_backfill else ["airflow", *words]
             print(f"   $ {shlex.join(command)}", flush=True)
             code, output = self.call(command, show=True)
-            if code and words[0] != "backfill":
-                raise CannotRun(f"airflow {words[0]} failed; what is said above is the reason")
+            if code and not is_backfill:
+                raise UserError(f"airflow {words[0]} failed; what is said above is the reason")
         lines = [numbers_in(line) for line in LINE.findall(output or "")]
         if not lines:
-            raise CannotRun("the backfill did not start; the reason is above")
+            raise UserError("the backfill did not start; the reason is above")
         return code, lines
 
     def files(self, name):

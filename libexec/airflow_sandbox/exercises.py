@@ -1,6 +1,5 @@
 """The exercises: what their files say, and the learner's copies of them."""
 
-import ast
 import itertools
 import os
 import re
@@ -8,18 +7,17 @@ import shlex
 import shutil
 from pathlib import Path
 
+from airflow_sandbox.commands import make_command
+from airflow_sandbox.errors import UserError
 from airflow_sandbox.paths import shown
 
 ROOT = Path(__file__).resolve().parents[2]
 MINE = ROOT / "my-exercises"
 FIELD = re.compile(r"^(Run|Why|Log of (\w+) of ([\d-]+)): (.*(?:\n +.*)*)", re.MULTILINE)
 # In a progress line, `finished run 3 of 3` and `failed: 0`; all other numbers are like the latter.
+DOCSTRING = re.compile(r'"""(.*?)"""', re.DOTALL)
 NUMBER = re.compile(r"(finished run|\bof|[a-z][\w .*-]*:) +(\d+|\?)")
 LABELS = {"finished run": "finished runs", "of": "DAG runs"}
-
-
-class CannotRun(Exception):
-    """The exercise can't be run; the message says why."""
 
 
 def numbers_in(text):
@@ -33,23 +31,18 @@ class Notes:
 
     runs: commands, lists of words. numbers: {name: text}, a number or a question mark. logs:
     [(task, day, what its log has to say)]. why: what there was to learn.
-    Raises CannotRun if Python can't read the file.
     """
 
     def __init__(self, file):
-        try:
-            text = ast.get_docstring(ast.parse(file.read_bytes())) or ""
-        except (SyntaxError, ValueError) as error:
-            line = getattr(error, "lineno", None) or 1
-            text = getattr(error, "msg", error)
-            raise CannotRun(f"{shown(file)}:{line}: {type(error).__name__}: {text}") from error
+        docstring = DOCSTRING.search(file.read_text("utf-8", "replace"))
+        text = docstring[1] if docstring else ""
         fields = FIELD.findall(text)
         try:
             self.runs = [shlex.split(value) for name, *_, value in fields if name == "Run"]
         except ValueError as error:
-            raise CannotRun(f"{shown(file)}: its Run: line: {error}") from error
-        if not all(self.runs) or not self.runs:
-            raise CannotRun(f"{shown(file)} does not say what to run; RESET=1 brings that back")
+            raise UserError(f"{shown(file)}: its Run: line: {error}") from error
+        if not self.runs or not all(self.runs):
+            raise UserError(f"{shown(file)} does not say what to run; RESET=1 brings that back")
         self.logs = [(task, day, value) for _, task, day, value in fields if task]
         self.why = " ".join(" ".join(value.split()) for name, *_, value in fields if name == "Why")
         self.numbers = numbers_in(text.partition("rediction:")[2])
@@ -64,14 +57,11 @@ class Exercise:
         self.copy = MINE / self.name
         self.file = self.copy / "dag.py"
         self.solution = MINE / f"{self.name}.solution" / "dag.py"  # as deep as the learner's
-        self.again = f"make exercise N={self.number}"
-        if os.environ["EDITION"] != "3":
-            self.again += f" EDITION={os.environ['EDITION']}"
+        self.again = make_command("exercise", N=self.number)
         text = (folder / "README.md").read_text(encoding="utf-8")
         page, _, hint = text.partition("\n## Hint\n")
         self.page = page.strip()
         self.hint = " ".join(hint.split())
-        self.is_only_predicted = "There is nothing to mend here." in page
         self.title = self.page.partition("\n")[0].partition(". ")[2]
 
     def state(self):
@@ -100,8 +90,3 @@ def all_exercises():
     runs_here = re.compile(rf"^Editions:.*\b{os.environ['EDITION']}\b", re.MULTILINE)
     files = sorted((ROOT / "exercises").glob("[0-9][0-9]-*/solution.py"))
     return [Exercise(file.parent) for file in files if runs_here.search(file.read_text("utf-8"))]
-
-
-def differences(left, right):
-    """Return the names of the numbers of the one that are not those of the other."""
-    return [name for name in left if left[name] != right.get(name)]
