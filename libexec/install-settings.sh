@@ -1,9 +1,10 @@
 # shellcheck shell=bash disable=SC2154
-# Sourced by libexec/make-env: what pip, uv and the conda clients may know of the caller, and where they put things.
+# Sourced by libexec/make-env and libexec/make-lock: what pip, uv and the conda clients may know of the caller,
+# and where they put things.
 #
 # Needs $project, $cache and $prefix. Settings that say how to reach the packages stay (mirrors, proxies,
-# certificates); of pip and uv, take_settings takes these from all their files and variables, and nothing
-# else. Settings that say where and how to install go.
+# certificates); take_settings takes these from pip's files, too, and gives them to uv as well. Settings that
+# say where and how to install go.
 
 for name in $(compgen -e); do
     case $name in
@@ -14,7 +15,7 @@ for name in $(compgen -e); do
     UV_INDEX* | UV_DEFAULT_INDEX | UV_EXTRA_INDEX_URL | UV_FIND_LINKS | UV_OFFLINE) ;;
     UV_INSECURE_HOST | UV_HTTP_* | UV_REQUEST_TIMEOUT | UV_SYSTEM_CERTS | UV_NATIVE_TLS) ;;
     UV_PYTHON_INSTALL_MIRROR | UV_PYTHON_DOWNLOADS_JSON_URL) ;;
-    UV_CONFIG_FILE | UV_KEYRING_PROVIDER | UV_CREDENTIALS_DIR | UV_LINK_MODE | UV_CONCURRENT_*) ;;
+    UV_KEYRING_PROVIDER | UV_CREDENTIALS_DIR | UV_LINK_MODE | UV_CONCURRENT_*) ;;
     PYTHON* | PIP_* | UV_* | VIRTUAL_ENV* | __PYVENV_LAUNCHER__) unset "$name" ;;
     # An active environment, and what would keep the client from creating ours.
     CONDA_PREFIX* | CONDA_DEFAULT_ENV | CONDA_SHLVL | CONDA_PROMPT_MODIFIER | _CE_CONDA | _CE_M) unset "$name" ;;
@@ -27,16 +28,51 @@ PATH=:$PATH:
 PATH=${PATH//":$prefix/bin:"/:}
 PATH=${PATH#:} PATH=${PATH%:}
 
-# take_settings PYTHON: from now on pip and uv read no file, and know what libexec/installer-settings says. Of
-# a PYTHON in a new environment; 1 with one line if a setting is wrong.
+# alike NAME ...: give all of these variables the value of the first of them that has one.
+alike() {
+    local name value=''
+    for name in "$@"; do value=${value:-${!name:-}}; done
+    [ -z "$value" ] || for name in "$@"; do export "$name=$value"; done
+}
+
+# take_settings PYTHON: from now on pip and uv read no file, and know the same. Variables win over pip's files.
+# PYTHON is one in a new environment, whose pip reads the files; one of conda's may have none.
 take_settings() {
-    local lines line
-    lines=$("$1" -I "$project/libexec/installer-settings") || return
-    while IFS= read -r line; do
-        [ -z "$line" ] || export "${line?}"
-    done <<<"$lines"
+    local list='' name value
+    if "$1" -I -c 'import pip' 2>/dev/null; then
+        list=$("$1" -I -m pip --log /dev/null config list) || return # your log, too, is a setting
+    fi
+    # Lines such as global.index-url='https://mirror/simple'. Those of [install] come before those of [global].
+    while IFS='=' read -r name value; do
+        value=${value//\\n/ } # each line of several
+        value=${value#?} value=${value%?} name=${name##*.}
+        case $name in
+        index-url | extra-index-url | find-links | no-index | trusted-host | cert | client-cert | proxy)
+            name=PIP_$(tr 'a-z-' 'A-Z_' <<<"$name")
+            [ -n "${!name:-}" ] || export "$name=${value# }"
+            ;;
+        esac
+    done < <(grep -E '^(global|install)\.' <<<"$list" | sort -r)
+
+    alike UV_DEFAULT_INDEX UV_INDEX_URL PIP_INDEX_URL
+    alike UV_INDEX UV_EXTRA_INDEX_URL PIP_EXTRA_INDEX_URL
+    alike UV_FIND_LINKS PIP_FIND_LINKS
+    if [ -n "${UV_FIND_LINKS:-}" ]; then # what one divides by commas, the other divides by blanks
+        UV_FIND_LINKS=${UV_FIND_LINKS// /,} PIP_FIND_LINKS=${PIP_FIND_LINKS//,/ }
+    fi
+    alike NO_INDEX PIP_NO_INDEX # for uv, an option alone
+    alike UV_INSECURE_HOST PIP_TRUSTED_HOST
+    alike SSL_CERT_FILE PIP_CERT
+    alike SSL_CLIENT_CERT PIP_CLIENT_CERT
+    for name in PIP_CERT PIP_CLIENT_CERT; do # uv would only warn, and then trust others
+        if [ -n "${!name:-}" ] && [ ! -r "${!name}" ]; then
+            echo "make-env: your ${name#PIP_} of pip or uv is ${!name}, which can't be read" >&2
+            return 1
+        fi
+    done
+    [ -z "${PIP_PROXY:-}" ] || export HTTPS_PROXY=$PIP_PROXY
     export PIP_CONFIG_FILE=/dev/null UV_NO_CONFIG=1
-    unset UV_CONFIG_FILE UV_INDEX_URL UV_EXTRA_INDEX_URL
+    unset UV_INDEX_URL UV_EXTRA_INDEX_URL
     # As pip does: a package may come from any index. The hashes of the lock say which one it is.
     export UV_INDEX_STRATEGY=unsafe-best-match
 }

@@ -20,31 +20,21 @@ import types
 from pathlib import Path
 
 import pytest
-from support.checkouts import on_terminal
 from support.faults import SmallDisk
 from support.guarantees import guarantee
-from support.wheels import CLIENTS, TOOLS_PYTHON, environment, write_wheel
+from support.wheels import TOOLS_PYTHON, environment, write_wheel
 
 MB = 1024**2
 PROJECT = Path(__file__).resolve().parent.parent
 STAND_IN = PROJECT / "tests" / "conda_stand_in"
-SUDO = "" if os.geteuid() == 0 else "sudo "
 
 # What a shell that is busy with something else may have exported.
 HOSTILE = {
-    "PYTHONPATH": "/nowhere",
-    "PYTHONHOME": "/nowhere",
-    "PYTHONDONTWRITEBYTECODE": "1",
-    "VIRTUAL_ENV": "/nowhere",
-    "CONDA_PREFIX": "/nowhere",
+    **dict.fromkeys(["PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "CONDA_PREFIX"], "/nowhere"),
+    **dict.fromkeys(["PIP_TARGET", "PIP_PREFIX", "UV_CONSTRAINT", "UV_CACHE_DIR"], "/nowhere"),
+    **dict.fromkeys(["PIP_USER", "PIP_REQUIRE_VIRTUALENV", "UV_SYSTEM_PYTHON"], "1"),
     "CONDA_DEFAULT_ENV": "elsewhere",
-    "PIP_USER": "1",
-    "PIP_TARGET": "/nowhere",
-    "PIP_PREFIX": "/nowhere",
-    "PIP_REQUIRE_VIRTUALENV": "1",
-    "UV_SYSTEM_PYTHON": "1",
-    "UV_CONSTRAINT": "/nowhere",
-    "UV_CACHE_DIR": "/nowhere",
+    "PYTHONDONTWRITEBYTECODE": "1",
 }
 
 
@@ -95,17 +85,23 @@ def all_outside(checkout):
     return found
 
 
+def new_checkout(folder, wheels):
+    """Make a copy of what make-env needs in a folder, beside an empty HOME and TMPDIR."""
+    checkout = folder / "a checkout & 100% é"
+    for name in "bin", "libexec":
+        shutil.copytree(
+            PROJECT / name, checkout / name, ignore=shutil.ignore_patterns("__pycache__")
+        )
+    shutil.copy(PROJECT / "environment.yml", checkout)
+    shutil.copy(wheels / "lock.txt", checkout)
+    for name in ("home", "tmp", "tools"):
+        (folder / name).mkdir()
+    return checkout
+
+
 @pytest.fixture
 def checkout(tmp_path, wheels):
-    """A copy of what make-env needs, beside an empty HOME and TMPDIR."""
-    folder = tmp_path / "a checkout & 100% é"
-    for name in "bin", "libexec":
-        shutil.copytree(PROJECT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(PROJECT / "environment.yml", folder)
-    shutil.copy(wheels / "lock.txt", folder)
-    for name in ("home", "tmp", "tools"):
-        (tmp_path / name).mkdir()
-    return folder
+    return new_checkout(tmp_path, wheels)
 
 
 def can_cut_the_network():
@@ -115,15 +111,15 @@ def can_cut_the_network():
     )
 
 
-def make_env(checkout, variables, *, offline=True, inside=()):
-    """Run libexec/make-env .sandbox/3/env lock.txt; return the process with stdout and stderr.
+def make_env(checkout, variables, *arguments, offline=True, inside=()):
+    """Run libexec/make-env, of .sandbox/3/env and lock.txt if nothing else is said.
 
-    inside: what goes before the command, such as conftest.Mounts.enter.
+    inside: what goes before the command, such as SmallDisk.enter. Returns the CompletedProcess.
     """
     cut = ["unshare", "-r", "-n"] if offline and can_cut_the_network() else []
-    command = [*inside, *cut, "libexec/make-env", ".sandbox/3/env", "lock.txt"]
+    arguments = arguments or (".sandbox/3/env", "lock.txt")
     return subprocess.run(
-        command,
+        [*inside, *cut, "libexec/make-env", *arguments],
         cwd=checkout,
         env=variables,
         capture_output=True,
@@ -167,37 +163,6 @@ def assert_complete(checkout, run, before=None):
 
 
 @guarantee(
-    "The machine",
-    "the disk gets full during the installation",
-    "it fails, though uv would not notice",
-)
-def test_a_disk_that_fills_up_during_the_installation_fails_it(checkout, wheels):
-    """uv does not say so, and a module whose compiled form was cut short is broken for good."""
-    # Compiled, which comes last, it takes 2 MB.
-    bulky = b"numbers = (" + b"1," * 400_000 + b")\n"
-    with (checkout / "lock.txt").open("a") as lock:
-        lock.write(write_wheel(wheels, "bulky", "1.0", "py3-none-any", {"bulky.py": bulky}))
-    disk = SmallDisk(checkout, room=512 * MB)
-    variables = environment(checkout, wheels, PYTHON=sys.executable)
-    before = disk.used()
-    run = make_env(checkout, variables, inside=disk.enter)
-    assert run.returncode == 0, run.stderr
-    needed = disk.used() - before
-    shutil.rmtree(disk.inner / ".sandbox")
-
-    disk.fill(needed - MB)
-    run = make_env(checkout, variables, inside=disk.enter)
-    assert run.returncode == 1, run.stdout
-    assert "the disk is full; make room, and type: make env" in run.stderr.splitlines()[-1]
-    disk.free()
-    run = make_env(checkout, variables, inside=disk.enter)
-    assert run.returncode == 0, run.stderr
-    python = [*disk.enter, ".sandbox/3/env/bin/python", "-I", "-c"]
-    subprocess.run([*python, "import bulky; assert len(bulky.numbers) == 400_000"], check=True)
-    disk.close()
-
-
-@guarantee(
     "The place",
     "settings of pip, uv and conda that say where or how to install",
     "not used; nothing is written outside",
@@ -210,8 +175,7 @@ def test_a_given_python_makes_a_venv_offline_from_a_hostile_shell(checkout, whee
     script(checkout.parent / "tools/rustc", 'mkdir -p "${RUSTUP_HOME:-$HOME/.rustup}"\n')
     before = make_hostile(checkout)
     variables = environment(checkout, wheels, PYTHON=sys.executable, **HOSTILE)
-    variables["UV_FIND_LINKS"] = str(wheels)
-    del variables["UV_CONFIG_FILE"], variables["PIP_CONFIG_FILE"]
+    del variables["PIP_CONFIG_FILE"]
     run = make_env(checkout, variables)
     assert_complete(checkout, run, before)
     assert not old.exists()
@@ -219,18 +183,6 @@ def test_a_given_python_makes_a_venv_offline_from_a_hostile_shell(checkout, whee
     assert f"venv by {sys.executable} (PYTHON={sys.executable} is given)" in run.stdout
     closing = f"make-env: Python {sys.version.split()[0]} by venv, "
     assert run.stdout.splitlines()[-1].startswith(closing)
-
-
-def test_on_a_terminal_it_shows_progress_and_no_list_of_packages(checkout, wheels):
-    variables = environment(checkout, wheels, PYTHON=sys.executable)
-    command = ["env", "-i", *(f"{name}={value}" for name, value in variables.items())]
-    code, sent = on_terminal([*command, "libexec/make-env", ".sandbox/3/env", "lock.txt"], checkout)
-    assert code == 0, sent
-    assert re.search(r" \d+ MB, \d+ s\r", sent)
-    # A counter ends in \r, and has as many as the seconds that it takes.
-    assert sent.count("\n") < 6, sent
-    assert sent.splitlines()[-1].startswith("make-env: Python")
-    assert "Terminated" not in sent
 
 
 def test_auto_takes_a_venv_when_the_client_fails(checkout, wheels):
@@ -243,8 +195,7 @@ def test_auto_takes_a_venv_when_the_client_fails(checkout, wheels):
     mirror = (wheels / "simple").as_uri()
     pip_conf.write_text(f"[global]\nindex-url = {mirror}\n[install]\nuser = true\n")
     variables = environment(checkout, wheels, PIP_CONFIG_FILE=str(pip_conf))
-    for name in ("PIP_NO_INDEX", "PIP_FIND_LINKS", "UV_CONFIG_FILE"):
-        del variables[name]
+    del variables["PIP_NO_INDEX"], variables["PIP_FIND_LINKS"]
     run = make_env(checkout, variables)
     assert_complete(checkout, run)
     assert "no channel" in run.stderr
@@ -257,7 +208,7 @@ def test_an_environment_is_not_remade_from_its_own_python(checkout, wheels):
     prefix, tools = checkout / ".sandbox/3/env", checkout.parent / "tools"
     (prefix / "bin").mkdir(parents=True)
     (prefix / "bin/python3").symlink_to(sys.executable)
-    for tool in ("bash", "dirname", "env"):
+    for tool in ("bash", "dirname", "env", "mkdir"):
         (tools / tool).symlink_to(shutil.which(tool))
     variables = environment(checkout, wheels, ENV_MANAGER="venv", PATH=f"{prefix}/bin:{tools}")
     run = make_env(checkout, variables, offline=False)
@@ -294,126 +245,87 @@ def too_new(checkout, wheels):
 
 
 @pytest.fixture
-def pythons(tmp_path):
-    """The list from which uv downloads the Python that runs this, by a server of the test's."""
-    folder = tmp_path / "pythons"
-    folder.mkdir()
+def server(tmp_path):
+    """An HTTP server of files: .url, the .folder, and the paths that were .asked for."""
+    server = types.SimpleNamespace(folder=tmp_path / "served", asked=[])
+    server.folder.mkdir()
 
-    class Folder(http.server.SimpleHTTPRequestHandler):
-        def __init__(self, *arguments):
-            super().__init__(*arguments, directory=folder)
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def translate_path(self, path):
+            """Leave out micromamba's version, and the platform that is asked for."""
+            server.asked.append(path)
+            return str(server.folder / re.sub(r"-(linux|osx)-\w+", "", path.rpartition("/")[2]))
 
         def log_message(self, *arguments):
             pass
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Folder) as server:
-        url = f"http://127.0.0.1:{server.server_port}"
-        builder = [TOOLS_PYTHON, STAND_IN / "build_download.py", folder, url]
-        subprocess.run(builder, check=True, timeout=120)
-        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-        yield f"{url}/downloads.json"
-        server.shutdown()
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as listener:
+        server.url = f"http://127.0.0.1:{listener.server_port}"
+        threading.Thread(target=listener.serve_forever, args=(0.01,), daemon=True).start()
+        yield server
+        listener.shutdown()
 
 
 def test_a_python_that_is_too_new_installs_uv_which_fetches_another(
-    checkout, wheels, too_new, pythons
+    checkout, wheels, too_new, server
 ):
-    run = make_env(checkout, too_new | {"UV_PYTHON_DOWNLOADS_JSON_URL": pythons}, offline=False)
+    builder = [TOOLS_PYTHON, STAND_IN / "build_download.py", server.folder, server.url]
+    subprocess.run(builder, check=True, timeout=120)
+    downloads = {"UV_PYTHON_DOWNLOADS_JSON_URL": f"{server.url}/downloads.json"}
+    run = make_env(checkout, too_new | downloads, offline=False)
     assert_complete(checkout, run)
     assert f"make-env: no Python here is right, asking uv for {HERE}\n" in run.stdout
     fetched = checkout / ".sandbox/cache/python"
     assert re.search(rf"venv by {re.escape(str(fetched))}/\S+/bin/python{HERE} ", run.stdout)
-    base = [checkout / ".sandbox/3/env/bin/python", "-c", "import sys; print(sys.base_prefix)"]
-    assert subprocess.check_output(base, text=True).startswith(str(fetched))
 
-
-def test_where_uv_can_fetch_no_python_it_says_what_to_install(checkout, too_new):
-    old = checkout / ".sandbox/3/env/left over"
-    old.mkdir(parents=True)
-    script(checkout.parent / "tools/dnf", "exit 1\n")
-    nowhere = {"UV_PYTHON_INSTALL_MIRROR": "http://127.0.0.1:1"}
-    run = make_env(checkout, too_new | nowhere)
+    # Where it can't be downloaded, nothing is removed, and it says what to install.
+    shutil.rmtree(fetched)
+    run = make_env(checkout, too_new | {"UV_PYTHON_INSTALL_MIRROR": "http://127.0.0.1:1"})
     assert run.returncode == 1
-    assert old.exists()
-    told = run.stderr.split(f"make-env: uv could not fetch a Python {HERE}; its message is above\n")
-    assert len(told) == 2, run.stderr
-    first, _, second = told[1].splitlines()[:3]
-    assert re.match(
-        rf"find-python: no usable Python .*; {checkout.parent}/tools/python3 is ", first
-    )
-    assert "python3 is Python 3.15" in first
-    assert second.endswith(f"  from this system: {SUDO}dnf install python{HERE}")
-    assert "apt" not in told[1] and "brew" not in told[1]
-    assert run.stderr.count("find-python: ") == 1
+    assert (checkout / ".sandbox/3/env/bin/python").is_symlink()
+    uv, find = f"make-env: uv could not fetch a Python {HERE}; its message", "find-python: "
+    assert uv in run.stderr and run.stderr.count(find) == 1
+    assert f"{checkout.parent}/tools/python3 is Python 3.15" in run.stderr
+    assert "or see what to install: make doctor\n" in run.stderr
 
 
 # --- the conda way
 
 
 @pytest.fixture(scope="module")
-def channel(tmp_path_factory, wheels):
-    """A condarc that leads the name conda-forge to a local channel (conda_stand_in/README.md)."""
-    folder = tmp_path_factory.mktemp("channels")
-    builder = [
-        TOOLS_PYTHON,
-        STAND_IN / "build_channel.py",
-        folder / "conda-forge",
-        next(wheels.glob("uv-*.whl")),
-    ]
-    subprocess.run(builder, check=True, timeout=120)
-    condarc = folder / "condarc"
-    condarc.write_text(f"channel_alias: {folder.as_uri()}\ndefault_channels: []\n")
-    return condarc
+def client(tmp_path_factory):
+    stand_in = tmp_path_factory.mktemp("client") / "stand-in"
+    return script(stand_in, f'exec "{TOOLS_PYTHON}" "{STAND_IN}/client.py" "$@"\n')
 
 
-@pytest.fixture
-def client(checkout):
-    """A real client where there is one, else the stand-in."""
-    real = next(filter(None, map(shutil.which, CLIENTS)), None)
-    if real:
-        return Path(real)
-    return script(
-        checkout.parent / "stand-in", f'exec "{TOOLS_PYTHON}" "{STAND_IN}/client.py" "$@"\n'
-    )
-
-
-def test_a_conda_client_makes_the_environment_offline_from_a_hostile_shell(
-    channel, client, checkout, wheels
-):
+@pytest.fixture(scope="module")
+def made(client, wheels, tmp_path_factory):
+    """An environment by the client: .checkout, the .run that made it, .before it, .variables."""
+    checkout = new_checkout(tmp_path_factory.mktemp("made"), wheels)
     before = make_hostile(checkout)
-    here = {"CONDA": str(client), "CONDARC": str(channel)}
-    run = make_env(checkout, environment(checkout, wheels, **here, **HOSTILE))
-    assert_complete(checkout, run, before)
-    prefix = checkout / ".sandbox/3/env"
-    assert f"conda by {client} (CONDA={client} is given)" in run.stdout
-    assert (prefix / "conda-meta/history").exists()
-    where = subprocess.run(
-        [prefix / "bin/where-is-the-prefix"], capture_output=True, text=True, check=True
-    ).stdout
-    assert where.strip() == str(prefix)
+    variables = environment(checkout, wheels, CONDA=str(client), **HOSTILE)
+    run = make_env(checkout, variables)
+    return types.SimpleNamespace(checkout=checkout, run=run, before=before, variables=variables)
+
+
+def test_a_conda_client_makes_the_environment_offline_from_a_hostile_shell(client, made):
+    assert_complete(made.checkout, made.run, made.before)
+    assert f"conda by {client} (CONDA={client} is given)" in made.run.stdout
+    assert (made.checkout / ".sandbox/3/env/conda-meta").exists()
 
 
 def test_auto_fetches_micromamba_and_gives_it_the_range_of_the_edition(
-    channel, client, checkout, wheels, server
+    client, checkout, wheels, server
 ):
     """The "micromamba" that the local server serves is a script that starts the client."""
     version = '[ "$1" != --version ] || { echo 2.8.1; exit; }'
-    server.serve(f'#!/bin/sh\n{version}\nexec "{client}" "$@"\n')
-    urls = {"CONDARC": str(channel), "MICROMAMBA_URL": server.url}
-    run = make_env(
-        checkout, environment(checkout, wheels, PYTHON_MAX="3.15", **urls), offline=False
-    )
+    serve(server, f'#!/bin/sh\n{version}\nexec "{client}" "$@"\n')
+    variables = environment(checkout, wheels, PYTHON_MAX="3.15", MICROMAMBA_URL=server.url)
+    run = make_env(checkout, variables, offline=False)
     assert_complete(checkout, run)
     cache = checkout / ".sandbox/cache"
     assert f"conda by {cache}/micromamba (no conda, mamba or micromamba is installed" in run.stdout
     assert "  - python >=3.10,<3.16\n" in (cache / "environment.yml").read_text()
-
-    # No Python is in this range: the channel has none, and neither has the venv.
-    none = environment(checkout, wheels, PYTHON_MIN="3.1", PYTHON_MAX="3.2", **urls)
-    run = make_env(checkout, none, offline=False)
-    assert run.returncode == 1
-    assert "python >=3.1,<3.3" in run.stderr
-    assert "find-python: no usable Python on PATH (looked for python3 python3.2" in run.stderr
 
 
 def test_a_given_client_that_fails_is_an_error_and_no_venv(checkout, wheels):
@@ -433,17 +345,12 @@ def test_what_cannot_start_is_refused_before_anything_is_removed(checkout, wheel
     old = script(checkout.parent / "old", "echo is Python 3.6\n")
     for code, message, variables in [
         (2, "ENV_MANAGER=pip is unknown", {"ENV_MANAGER": "pip"}),
-        (2, "CONDA=/no/conda is not a command", {"CONDA": "/no/conda"}),
-        (1, f"CONDA={silent} does not run", {"CONDA": str(silent)}),
+        (2, "CONDA=/no/conda does not run", {"CONDA": "/no/conda"}),
+        (2, f"CONDA={silent} does not run", {"CONDA": str(silent)}),
         (1, "there is no conda client", {"ENV_MANAGER": "conda"}),
         (2, "PYTHON=/no/python is not a command", {"PYTHON": "/no/python"}),
         (2, f"PYTHON={silent} does not run", {"PYTHON": str(silent)}),
         (2, f"PYTHON={old} is Python 3.6", {"PYTHON": str(old)}),
-        (
-            2,
-            f"PYTHON={sys.executable} is Python 3.",
-            {"PYTHON": sys.executable, "PYTHON_MIN": "3.90"},
-        ),
     ]:
         run = make_env(checkout, environment(checkout, wheels, **variables))
         assert (run.returncode, message in run.stderr) == (code, True), (variables, run.stderr)
@@ -453,43 +360,31 @@ def test_what_cannot_start_is_refused_before_anything_is_removed(checkout, wheel
 def test_a_prefix_outside_the_sandbox_folder_is_refused(checkout, wheels):
     outside = checkout.parent / "precious"
     outside.mkdir()
+    variables = environment(checkout, wheels, PYTHON=sys.executable)
     for prefix in (str(outside), ".sandbox", ".sandbox/", ".sandbox/../bin", "bin"):
-        run = subprocess.run(
-            ["libexec/make-env", prefix, "lock.txt"],
-            cwd=checkout,
-            env=environment(checkout, wheels, ENV_MANAGER="venv", PYTHON=sys.executable),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        run = make_env(checkout, variables, prefix, "lock.txt")
         assert run.returncode == 2, prefix
         assert "is not a folder inside" in run.stderr
     assert outside.exists() and (checkout / "bin").exists()
 
 
-@guarantee(
-    "What is downloaded",
-    "packages, from PyPI or your mirror of it",
-    (
-        "against the SHA-256 in the edition's lock; without one, nothing is installed, uv itself "
-        "included"
-    ),
-)
-@pytest.mark.parametrize(
-    ("line", "message"),
-    [("tiny==1.0 --hash=sha256:" + "0" * 64, "Hash mismatch"), ("tiny==1.0", "must have a hash")],
-    ids=["another hash", "no hash"],
-)
-def test_a_package_is_not_installed_without_its_hash(
-    channel, client, checkout, wheels, line, message
-):
-    lock = checkout / "lock.txt"
-    lock.write_text(lock.read_text().split("tiny==")[0] + line + "\n")
-    variables = environment(checkout, wheels, CONDA=str(client), CONDARC=str(channel))
-    run = make_env(checkout, variables)
-    assert run.returncode == 1
-    assert message in run.stderr
-    assert "make-env: uv could not install lock.txt" in run.stderr
+# --- what is installed, and from where: into an environment that is there, which is quick
+
+
+def add(made, variables=None, small_disk=None, **files):
+    """Write files {name: text}, and add the packages of lock.txt; on a disk with so much room."""
+    folder = made.checkout / "added"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    for name, text in files.items():
+        (folder / (name.replace("_", "-") + ".txt")).write_text(text)
+    arguments = ["--add", ".sandbox/3/env", "added/lock.txt"]
+    disk = SmallDisk(made.checkout, room=small_disk) if small_disk else None
+    inside = disk.enter if disk else ()
+    run = make_env(made.checkout, variables or made.variables, *arguments, inside=inside)
+    if disk:
+        disk.close()
+    return run
 
 
 @guarantee(
@@ -500,7 +395,21 @@ def test_a_package_is_not_installed_without_its_hash(
         "included"
     ),
 )
-def test_uv_itself_is_not_installed_without_its_hash(checkout, wheels):
+def test_neither_a_package_nor_uv_is_installed_without_its_hash(made, checkout, wheels):
+    more = write_wheel(wheels, "more", "1.0", "py3-none-any", {"more.py": b""})
+    for lock, message in [
+        (re.sub(r"(?<=sha256:)\w+", "0" * 64, more), "Hash mismatch"),
+        ("more==1.0\n", "must have a hash"),
+    ]:
+        run = add(made, lock=lock)
+        assert run.returncode == 1
+        assert message in run.stderr
+        assert "make-env: uv could not install added/lock.txt" in run.stderr
+    run = add(made, lock=more)
+    assert (run.returncode, run.stderr) == (0, "")
+    packages = next((made.checkout / ".sandbox/3/env").glob("lib/python3.*/site-packages"))
+    assert (packages / "more.py").exists() and (packages / "tiny").exists()
+
     lock = checkout / "lock.txt"
     lock.write_text(re.sub(r"(uv==.*\n.*sha256:)\w+", r"\g<1>" + "0" * 64, lock.read_text()))
     run = make_env(checkout, environment(checkout, wheels, PYTHON=sys.executable))
@@ -512,135 +421,111 @@ def test_uv_itself_is_not_installed_without_its_hash(checkout, wheels):
 
 @guarantee(
     "The place",
-    "a mirror, certificate or proxy of yours that is wrong",
+    "a mirror, a certificate or a pip.conf of yours that is wrong",
     "named",
 )
-@pytest.mark.parametrize(
-    ("setting", "content", "said"),
-    [
-        ("UV_CONFIG_FILE", "no TOML\n", "uv.toml is not TOML: "),
-        ("UV_CONFIG_FILE", 'index-url = "mirror"\n', "index-url in uv.toml is mirror, which is no"),
-        (
-            "PIP_CONFIG_FILE",
-            "[global]\nindex-url = mirror\n",
-            "index-url in `pip config list` is mirror, ",
-        ),
-        ("PIP_CONFIG_FILE", "[global\n", "pip can't read its settings: Configuration file could"),
-        ("PIP_CONFIG_FILE", "[global]\ntimeout = soon\n", "option timeout: invalid floating-point"),
-        (
-            "PIP_CONFIG_FILE",
-            "[global]\ncert = /gone\n",
-            "cert in `pip config list` is /gone, which",
-        ),
-    ],
-)
-def test_a_wrong_setting_of_an_installer_is_named(checkout, setting, content, said):
-    file = checkout.parent / "uv.toml"
-    file.write_text(content)
-    command = [sys.executable, "-I", checkout / "libexec/installer-settings"]
-    variables = {"PATH": os.environ["PATH"], setting: str(file)}
-    run = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
+def test_a_wrong_setting_of_an_installer_is_named(checkout, made, wheels):
+    mirror = "http://127.0.0.1:1/simple"
+    variables = {"PIP_INDEX_URL": mirror, "PIP_NO_INDEX": "", "UV_HTTP_RETRIES": "0"}
+    run = add(made, made.variables | variables, lock=f"more==2.0 --hash=sha256:{'0' * 64}\n")
     assert run.returncode == 1
-    assert said in run.stderr
-    assert len(run.stderr.splitlines()) == 1, run.stderr
-
-
-def test_a_wrong_setting_of_an_installer_ends_the_installation(checkout, wheels):
-    settings = {"PYTHON": sys.executable, "PIP_CERT": "/gone"}
-    run = make_env(checkout, environment(checkout, wheels, **settings))
+    assert mirror in run.stderr
+    run = add(made, made.variables | {"PIP_CERT": "/gone"}, lock="more==2.0\n")
     assert run.returncode == 1
-    assert "make-env: cert in `pip config list` is /gone, which can't be read" in run.stderr
-    assert not (checkout / ".sandbox/3/env/bin/uv").exists()
+    assert run.stderr == "make-env: your CERT of pip or uv is /gone, which can't be read\n"
 
-
-@guarantee(
-    "The place",
-    "a mirror, certificate or proxy of yours that is wrong",
-    "named",
-)
-def test_a_proxy_that_pip_cannot_speak_to_is_named(checkout, wheels):
-    variables = environment(
-        checkout, wheels, PYTHON=sys.executable, all_proxy="socks5://127.0.0.1:1"
-    )
-    del variables["PIP_NO_INDEX"], variables["PIP_FIND_LINKS"], variables["UV_CONFIG_FILE"]
-    run = make_env(checkout, {**variables, "PIP_INDEX_URL": "http://192.0.2.1/simple"})
-    assert run.returncode == 1
-    assert "pip can't speak to the proxy all_proxy=socks5://127.0.0.1:1; unset it" in run.stderr
-
-
-@guarantee(
-    "The place",
-    "an installer that says it is done, and is not",
-    "noticed",
-)
-def test_an_installer_that_says_it_is_done_is_not_believed(checkout, wheels):
-    """As when a setting sent the packages elsewhere: exit code 0, and nothing is there."""
-    folder = checkout.parent / "more"
-    folder.mkdir()
-    idle = b"#!/bin/sh\n"
-    scripts = {"uv-99.0.data/scripts/uv": idle}
-    (checkout / "lock.txt").write_text(write_wheel(folder, "uv", "99.0", "py3-none-any", scripts))
-    variables = environment(checkout, wheels, PYTHON=sys.executable, PIP_FIND_LINKS=str(folder))
+    file = checkout.parent / "pip.conf"
+    file.write_text("[global\n")
+    variables = environment(checkout, wheels, PYTHON=sys.executable, PIP_CONFIG_FILE=str(file))
     run = make_env(checkout, variables)
     assert run.returncode == 1
-    assert "after the installation the packages of lock.txt are not in" in run.stderr
+    assert str(file) in run.stderr
+    assert "make-env: the venv could not be made; the message is above" in run.stderr
 
 
-@pytest.fixture
-def built(channel, client, checkout, wheels):
-    """The settings to install a package that has to be built, by a setuptools that leaves a mark.
+MIRROR = {"UV_DEFAULT_INDEX": "https://a/simple", "PIP_INDEX_URL": "https://a/simple"}
+MORE = {"UV_INDEX": "https://b/ https://c/", "PIP_EXTRA_INDEX_URL": "https://b/ https://c/"}
 
-    .setuptools is that one's line in a lock, .mark the file that is there once it has run.
-    """
-    folder = checkout.parent / "more"
-    folder.mkdir()
-    with tarfile.open(folder / "raw-1.0.tar.gz", "w:gz") as archive:
+
+def test_what_leads_one_installer_to_a_mirror_leads_the_other_one_there(tmp_path):
+    file = tmp_path / "pip.conf"
+    file.write_text(
+        "[global]\nindex-url = https://global/\nextra-index-url =\n  https://b/\n  https://c/\n"
+        "[install]\nindex-url = https://a/simple\nprefix = /x\nproxy = http://p:1\n"
+        "find-links = /f /g\n[freeze]\nindex-url = https://freeze/\n"
+    )
+
+    def settings(**variables):
+        """Return {variable: value} of what the installers are going to see."""
+        command = "project=/p cache=/c prefix=/x; . libexec/install-settings.sh; take_settings $0"
+        run = subprocess.run(
+            ["bash", "-euc", f"{command}; env", sys.executable],
+            cwd=PROJECT,
+            env={"PATH": os.environ["PATH"], "PIP_CONFIG_FILE": str(file), **variables},
+            capture_output=True,
+            text=True,
+        )
+        assert (run.returncode, run.stderr) == (0, "")
+        return dict(line.split("=", 1) for line in run.stdout.splitlines())
+
+    links = {"UV_FIND_LINKS": "/f,/g", "PIP_FIND_LINKS": "/f /g", "HTTPS_PROXY": "http://p:1"}
+    found = settings()
+    assert found.items() >= (MIRROR | MORE | links).items()
+    assert "PIP_PREFIX" not in found
+    # What you say in a variable wins.
+    found = settings(UV_INDEX_URL="https://d/", PIP_FIND_LINKS="/h")
+    assert found["PIP_INDEX_URL"] == found["UV_DEFAULT_INDEX"] == "https://d/"
+    assert found["UV_FIND_LINKS"] == found["PIP_FIND_LINKS"] == "/h"
+
+
+@guarantee(
+    "The machine",
+    "the disk gets full during the installation",
+    "it fails, though uv would not notice",
+)
+def test_a_disk_that_fills_up_during_the_installation_fails_it(made, wheels):
+    """uv does not say so, and a module whose compiled form was cut short is broken for good."""
+    # Compiled, which comes last, it takes 2 MB more.
+    bulky = b"numbers = (" + b"1," * 400_000 + b")\n"
+    lock = write_wheel(wheels, "bulky", "1.0", "py3-none-any", {"bulky.py": bulky})
+    run = add(made, lock=lock, small_disk=3 * MB)
+    assert run.returncode == 1, run.stdout
+    assert (
+        run.stderr.splitlines()[-1] == "make-env: the disk is full; make room, and type: make env"
+    )
+    assert "uv" not in run.stderr
+
+
+@guarantee(
+    "What is downloaded",
+    "what packages without a wheel are built with (editions 2 and 1.10)",
+    "against the SHA-256 in `build-constraints.txt`; edition 3 builds nothing",
+)
+def test_a_package_is_built_only_with_what_the_lock_names_and_has_its_hash(made, tmp_path):
+    """The setuptools here leaves a mark when it runs, and can't build anything."""
+    with tarfile.open(tmp_path / "raw-1.0.tar.gz", "w:gz") as archive:
         for name in ("setup.py", "PKG-INFO"):
             member = tarfile.TarInfo(f"raw-1.0/{name}")
             content = b"Metadata-Version: 1.0\nName: raw\nVersion: 1.0\n" * (name == "PKG-INFO")
             member.size = len(content)
             archive.addfile(member, io.BytesIO(content))
-    digest = hashlib.sha256((folder / "raw-1.0.tar.gz").read_bytes()).hexdigest()
-    with (checkout / "lock.txt").open("a") as lock:
-        lock.write(f"raw==1.0 \\\n    --hash=sha256:{digest}\n")
-    mark = checkout.parent / "it has run"
+    digest = hashlib.sha256((tmp_path / "raw-1.0.tar.gz").read_bytes()).hexdigest()
+    lock = f"raw==1.0 \\\n    --hash=sha256:{digest}\n"
+    mark = tmp_path / "it has run"
     backend = f"open({str(mark)!r}, 'w')".encode()
     files = {"setuptools/__init__.py": b"", "setuptools/build_meta.py": backend}
-    settings = folder / "uv.toml"
-    settings.write_text(f'no-index = true\nfind-links = ["{wheels}", "{folder}"]\n')
-    sources = {"CONDARC": str(channel), "UV_CONFIG_FILE": str(settings)}
-    variables = environment(checkout, wheels, CONDA=str(client), **sources)
-    line = write_wheel(folder, "setuptools", "99.0", "py3-none-any", files)
-    return types.SimpleNamespace(variables=variables, setuptools=line, mark=mark)
-
-
-@guarantee(
-    "What is downloaded",
-    "what packages without a wheel are built with (editions 2 and 1.10)",
-    "against the SHA-256 in `build-constraints.txt`; edition 3 builds nothing",
-)
-def test_nothing_is_built_where_the_lock_does_not_say_what_with(checkout, built):
-    run = make_env(checkout, built.variables)
+    right = write_wheel(tmp_path, "setuptools", "99.0", "py3-none-any", files)
+    wrong = re.sub(r"(?<=sha256:)\w+", "0" * 64, right)
+    variables = made.variables | {"PIP_FIND_LINKS": str(tmp_path)}
+    run = add(made, variables, lock=lock)
     assert run.returncode == 1
     assert "raw" in run.stderr and "no usable wheels" in run.stderr
-    assert "make-env: uv could not install lock.txt" in run.stderr
-    assert not built.mark.exists()
-
-
-@guarantee(
-    "What is downloaded",
-    "what packages without a wheel are built with (editions 2 and 1.10)",
-    "against the SHA-256 in `build-constraints.txt`; edition 3 builds nothing",
-)
-@pytest.mark.parametrize("right", [False, True], ids=["another hash", "its hash"])
-def test_a_package_is_built_only_with_what_has_its_hash(checkout, built, right):
-    digest = r"\g<0>" if right else "0" * 64
-    constraints = re.sub(r"(?<=sha256:)\w+", digest, built.setuptools)
-    (checkout / "build-constraints.txt").write_text(constraints)
-    run = make_env(checkout, built.variables)
-    assert run.returncode == 1  # that setuptools can't build anything
-    assert ("Hash mismatch for `setuptools==99.0`" in run.stderr) != right
-    assert built.mark.exists() == right
+    run = add(made, variables, lock=lock, build_constraints=wrong)
+    assert "Hash mismatch for `setuptools==99.0`" in run.stderr
+    assert not mark.exists()
+    run = add(made, variables, lock=lock, build_constraints=right)
+    assert "Hash mismatch" not in run.stderr
+    assert mark.exists()
 
 
 LOCKED = re.compile(r"[\w.-]+==[\w.+!-]+( ; [^;]+?)?( +--hash=sha256:\w{64})+")
@@ -655,12 +540,11 @@ LOCKED = re.compile(r"[\w.-]+==[\w.+!-]+( ; [^;]+?)?( +--hash=sha256:\w{64})+")
     ),
 )
 def test_every_package_of_every_lock_has_an_exact_version_and_a_hash():
-    locks = [*PROJECT.glob("editions/*/requirements.txt"), PROJECT / "tests/tools.txt"]
-    builds = [*PROJECT.glob("editions/*/build-constraints.txt")]
-    assert len(locks) >= 4 and len(builds) >= 2
-    for lock in locks + builds:
+    locks = [*PROJECT.glob("editions/*/[brs]*.txt"), PROJECT / "tests/tools.txt"]
+    assert len(locks) >= 7
+    for lock in locks:
         text = lock.read_text().replace("\\\n", "")  # now a package is a line
-        lines = [line for line in text.splitlines() if not line.lstrip().startswith("#")]
+        lines = [line for line in text.splitlines() if line.strip() and "#" not in line[:5]]
         assert lines and [line for line in lines if not LOCKED.fullmatch(line)] == [], lock
 
 
@@ -686,98 +570,17 @@ def find(tmp_path):
     return run
 
 
-def python_that_says(path, answer):
-    """A Python that answers find-python's question without looking; "ok" goes with its path."""
-    return script(path, f"echo '{answer}'{' $0' if answer == 'ok' else ''}\n")
-
-
-def test_a_python_shim_with_nothing_behind_it_is_skipped(find):
+def test_the_newest_python_in_range_is_found_when_python3_is_none(find):
+    """As where it is a shim of pyenv's with nothing behind it."""
     script(find.place / "python3", "echo 'pyenv: python3: command not found' >&2\nexit 127\n")
-    script(find.place / "python3.14", "echo 'pyenv: python3.14: command not found' >&2\nexit 127\n")
     none = find("find-python")
     assert (none.returncode, none.stdout) == (1, "")
     assert "python3 does not run: pyenv: python3: command not found" in none.stderr
-    python_that_says(find.place / "python3.11", "ok")
-    assert find("find-python").stdout == f"{find.place}/python3.11\n"
-
-
-def test_a_pyenv_shim_is_asked_for_the_version_it_is_named_after(find):
-    behind = "/home/u/.pyenv/versions/3.12.1/bin/python3.12"
-    shim = f'[ "$PYENV_VERSION" = 3.12 ] || exit 127\necho "ok {behind}"\n'
-    script(find.place / "python3.12", shim)
-    assert find("find-python").stdout == f"{behind}\n"
-
-
-def test_the_newest_python_in_range_is_found_when_python3_is_out_of_range(find):
-    python_that_says(find.place / "python3", "is Python 3.9")
-    for minor in (9, 10, 12, 14):
-        python_that_says(find.place / f"python3.{minor}", "ok")
+    for minor in (9, 10, 12, 14):  # a shim runs the version that this variable selects
+        shim = f'[ "$PYENV_VERSION" = 3.{minor} ] || exit 127\n'
+        script(find.place / f"python3.{minor}", f"{shim}echo 'a warning' >&2\necho ok $0\n")
     assert find("find-python").stdout == f"{find.place}/python3.14\n"
     assert find("find-python", PYTHON_MAX="3.13").stdout == f"{find.place}/python3.12\n"
-
-
-@pytest.mark.parametrize(
-    ("installer", "newest", "command"),
-    [
-        ("dnf", "3.14", f"{SUDO}dnf install python3.14"),
-        ("dnf", "3.12", f"{SUDO}dnf install python3.12"),
-        ("dnf", "3.7", None),
-        ("brew", "3.14", "brew install python@3.14"),
-        ("apt-get", "3.14", None),
-    ],
-)
-def test_where_python3_is_out_of_range_it_names_what_this_system_has(
-    find, installer, newest, command
-):
-    python_that_says(find.place / "python3", "is Python 3.15")
-    script(find.place / installer, "exit 1\n")
-    run = find("find-python", PYTHON_MIN="3.7", PYTHON_MAX=newest)
-    assert run.returncode == 1
-    assert re.findall(r"from this system: (.*)", run.stderr) == ([command] if command else [])
-    assert "micromamba" in run.stderr and f"uv python install {newest}" in run.stderr
-
-
-def test_any_python_but_one_that_is_too_old_can_install_uv(find):
-    (find.place / "python3.99").symlink_to(sys.executable)
-    script(find.place / "python3.99-config", "exit 1\n")
-    assert find("find-python", PYTHON_MAX="3.9", PYTHON_MIN="3.9").returncode == 1
-    uvs = find("find-python", "--for-uv", PYTHON="/no/python", PYTHON_MAX="3.9")
-    assert (uvs.returncode, uvs.stdout) == (0, f"{find.place}/python3.99\n")
-    (find.place / "python3.99").unlink()
-    text = "shift 2\nprobe=$1\nshift\n"
-    old = "import sys; sys.version_info = 3, 7"
-    script(find.place / "python3", f'{text}exec "{sys.executable}" -I -c "{old}\n$probe" "$@"\n')
-    none = find("find-python", "--for-uv")
-    assert (none.returncode, none.stdout) == (1, "")
-    assert none.stderr.endswith(f"{find.place}/python3 is Python 3.7.\n")
-
-
-def test_a_warning_before_the_answer_does_not_disqualify_a_python(find):
-    script(find.place / "python3", "echo 'a warning' >&2\necho ok $0\n")
-    assert find("find-python").stdout == f"{find.place}/python3\n"
-
-
-def test_for_a_python_without_ensurepip_the_package_is_named(find):
-    hide = "import sys; sys.modules['ensurepip'] = None"
-    text = f'shift 2\nprobe=$1\nshift\nexec "{sys.executable}" -I -c "{hide}\n$probe" "$@"\n'
-    script(find.place / "python3", text)
-    script(find.place / "apt-get", "exit 1\n")
-    run = find("find-python")
-    assert run.returncode == 1
-    assert "python3 has no venv or ensurepip" in run.stderr
-    assert f"from this system: {SUDO}apt install python3-venv\n" in run.stderr
-    # uv fetches one that is in range, once this one can have a venv to install uv in.
-    run = find("find-python", PYTHON_MIN="3.90", PYTHON_MAX="3.91")
-    assert re.search(r"python3 is Python 3.\d+ and has no venv or ensurepip", run.stderr)
-    assert f"{SUDO}apt install python3-venv\n" in run.stderr
-    assert find("find-python", "--for-uv").returncode == 1
-    # Debian parts each of its Pythons in two.
-    python_that_says(find.place / "python3", "is Python 3.15")
-    script(find.place / "python3.13", text)
-    assert f"{SUDO}apt install python3.13-venv\n" in find("find-python").stderr
-    (find.place / "python3").unlink()
-    (find.place / "python3").symlink_to(sys.executable)
-    assert find("find-python").stdout == f"{find.place}/python3\n"
 
 
 @guarantee(
@@ -794,12 +597,7 @@ def test_a_python_that_lacks_a_module_is_refused_and_the_module_named(find, tmp_
     python = tmp_path / "python/bin/python"
     run = find("find-python", PYTHON=str(python))
     assert run.returncode == 2
-    assert f"PYTHON={python} was built without ssl, ctypes, sqlite3." in run.stderr
-    script(find.place / "python3", f'exec "{python}" "$@"\n')
-    # uv needs less of the Python that it is installed by.
-    (packages / "lacks.pth").write_text(lacks.replace("_ssl=None, ", ""))
-    assert find("find-python").returncode == 1
-    assert find("find-python", "--for-uv").returncode == 0
+    assert f"PYTHON={python} was built without ssl, ctypes, sqlite3\n" in run.stderr
 
 
 def test_clients_are_found_in_order_and_one_that_does_not_run_is_skipped(find, tmp_path):
@@ -821,44 +619,11 @@ def test_clients_are_found_in_order_and_one_that_does_not_run_is_skipped(find, t
 MICROMAMBA = "#!/bin/sh\necho 2.8.1\n"
 
 
-class Server(http.server.ThreadingHTTPServer):
-    """Serves one "micromamba" and its checksum, under whatever name is asked for."""
-
-    def serve(self, binary, checksum=None, length=None):
-        self.binary = binary.encode()
-        self.checksum = checksum or hashlib.sha256(self.binary).hexdigest()
-        self.length = length or len(self.binary)
-
-    @property
-    def url(self):
-        return f"http://127.0.0.1:{self.server_port}"
-
-
-class Handler(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        self.server.asked.append(self.path)
-        if not self.server.binary:
-            self.send_error(404)
-            return
-        is_sum = self.path.endswith(".sha256")
-        body = f"{self.server.checksum}  micromamba\n".encode() if is_sum else self.server.binary
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(body) if is_sum else self.server.length))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *arguments):
-        pass
-
-
-@pytest.fixture
-def server():
-    with Server(("127.0.0.1", 0), Handler) as server:
-        server.asked = []
-        server.binary = b""
-        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-        yield server
-        server.shutdown()
+def serve(server, binary, checksum=None):
+    """Let the server have a "micromamba" and its checksum."""
+    (server.folder / "micromamba").write_text(binary)
+    checksum = checksum or hashlib.sha256(binary.encode()).hexdigest()
+    (server.folder / "micromamba.sha256").write_text(f"{checksum}  micromamba\n")
 
 
 def fetch(tmp_path, url):
@@ -876,7 +641,7 @@ def fetch(tmp_path, url):
 
 
 def test_micromamba_is_fetched_checked_and_then_reused(tmp_path, server):
-    server.serve(MICROMAMBA)
+    serve(server, MICROMAMBA)
     run, destination = fetch(tmp_path, server.url)
     assert run.returncode == 0, run.stderr
     assert destination.read_text() == MICROMAMBA and os.access(destination, os.X_OK)
@@ -897,30 +662,19 @@ def test_micromamba_is_fetched_checked_and_then_reused(tmp_path, server):
 @pytest.mark.parametrize(
     ("served", "message"),
     [
-        ({"binary": MICROMAMBA, "checksum": "0" * 64}, "does not have the checksum beside it"),
-        ({"binary": MICROMAMBA, "checksum": "not found"}, "holds no checksum"),
-        ({"binary": MICROMAMBA, "length": 1000}, "could not download"),
-        ({"binary": "#!/bin/sh\necho 1.0.0\n"}, "is not a micromamba 2.8.1 that runs here"),
-        ({"binary": ""}, "could not download"),
+        ((MICROMAMBA, "0" * 64), "does not have the checksum beside it"),
+        ((MICROMAMBA, "not found"), "holds no checksum"),
+        (("#!/bin/sh\necho 1.0.0\n",), "is not a micromamba 2.8.1 that runs here"),
         (None, "could not download"),
     ],
-    ids=["wrong checksum", "no checksum", "truncated", "another version", "404", "refused"],
+    ids=["wrong checksum", "no checksum", "another version", "404"],
 )
 def test_a_micromamba_that_cannot_be_trusted_leaves_nothing_behind(
     tmp_path, server, served, message
 ):
     if served:
-        server.serve(**served)
-    run, destination = fetch(tmp_path, server.url if served else "http://127.0.0.1:1")
+        serve(server, *served)
+    run, destination = fetch(tmp_path, server.url)
     assert run.returncode == 1
     assert message in run.stderr
     assert list(destination.parent.iterdir()) == []
-
-
-def test_auto_says_why_when_it_takes_a_venv_for_want_of_micromamba(checkout, wheels):
-    """Nothing is installed, so it says so and stops where Python would have been found."""
-    variables = environment(checkout, wheels, PYTHON_MIN="3.1", PYTHON_MAX="3.2")
-    run = make_env(checkout, variables)
-    assert run.returncode == 1
-    assert "fetch-micromamba: could not download http://127.0.0.1:1" in run.stderr
-    assert "find-python: no usable Python on PATH" in run.stderr

@@ -1,66 +1,51 @@
 """A stand-in for a conda client: `client.py env create -q -p PREFIX -f FILE`, and `--version`.
 
-It solves and installs for real, with rattler, and knows of a client's configuration only what the
-test needs: channel_alias in the file that CONDARC names, and CONDA_PKGS_DIRS. Read README.md beside
-it for what that proves.
+It makes PREFIX from the interpreter that runs it and the uv beside that, and checks what a client
+would. Read README.md beside it for what that proves.
 """
 
-import argparse
-import asyncio
 import os
+import platform
+import shutil
 import sys
 from pathlib import Path
 
-import rattler
 import yaml
+from packaging.requirements import Requirement
+from relocatable import python_tree
 
 
-def arguments():
-    parser = argparse.ArgumentParser(prog="stand-in")
-    parser.add_argument("--version", action="version", version="2.8.1")
-    create = (
-        parser.add_subparsers(required=True)
-        .add_parser("env")
-        .add_subparsers(required=True)
-        .add_parser("create")
-    )
-    create.add_argument("-q", action="store_true", required=True)
-    create.add_argument("-p", dest="prefix", type=Path, required=True)
-    create.add_argument("-f", dest="file", type=Path, required=True)
-    return parser.parse_args()
+def fail(message):
+    sys.exit(f"stand-in: {message}")
 
 
-async def create(prefix, file):
-    wanted = yaml.safe_load(file.read_text(encoding="utf-8"))
-    unknown = set(wanted) - {"name", "channels", "dependencies"}
-    if unknown:
-        sys.exit(f"stand-in: {file} has keys that this client does not know: {sorted(unknown)}")
-    alias = yaml.safe_load(Path(os.environ["CONDARC"]).read_text(encoding="utf-8"))["channel_alias"]
-    packages = Path(os.environ["CONDA_PKGS_DIRS"])
-
-    records = await rattler.solve(
-        [rattler.Channel(f"{alias}/{name}") for name in wanted["channels"]],
-        wanted["dependencies"],
-        gateway=rattler.Gateway(cache_dir=packages / "repodata"),
-        virtual_packages=rattler.VirtualPackage.detect(),
-    )
-    await rattler.install(records, prefix, cache_dir=packages, show_progress=False)
-    print(
-        "stand-in:", ", ".join(f"{record.name.normalized} {record.version}" for record in records)
-    )
-
-
-def main():
-    args = arguments()
+def main(arguments):
+    if arguments == ["--version"]:
+        print("2.8.1")
+        return
+    if [*arguments[:4], arguments[5]] != ["env", "create", "-q", "-p", "-f"]:
+        fail(f"what a client understands differently: {arguments}")
+    prefix, file = Path(arguments[4]), Path(arguments[6])
     if sys.stdin.read():
-        sys.exit("stand-in: stdin must be /dev/null; a real client would take it as an answer")
-    if args.prefix.exists():
-        sys.exit(f"stand-in: {args.prefix} exists; real clients differ wildly there")
-    asyncio.run(create(args.prefix, args.file))
+        fail("stdin must be /dev/null; a real client would take it as an answer")
+    if "/.sandbox/cache/" not in os.environ["CONDA_PKGS_DIRS"]:
+        fail("downloads would not stay in the checkout")
+    if prefix.exists():
+        fail(f"{prefix} exists; real clients differ wildly there")
+    wanted = yaml.safe_load(file.read_text(encoding="utf-8"))
+    if set(wanted) != {"name", "channels", "dependencies"} or wanted["channels"] != ["conda-forge"]:
+        fail(f"{file} has keys or channels that this client does not know: {wanted}")
+    python, uv = map(Requirement, wanted["dependencies"])
+    if (python.name, uv.name) != (
+        "python",
+        "uv",
+    ) or platform.python_version() not in python.specifier:
+        fail(f"nothing provides {python}")
+    prefix.mkdir(parents=True)
+    python_tree(prefix)
+    shutil.copy(Path(sys.executable).with_name("uv"), prefix / "bin")
+    (prefix / "conda-meta").mkdir()
 
 
 if __name__ == "__main__":
-    main()
-    # All is done. rattler's threads can crash the interpreter's orderly end, so leave without one.
-    sys.stdout.flush()
-    os._exit(0)
+    main(sys.argv[1:])

@@ -8,8 +8,6 @@ import sysconfig
 from pathlib import Path
 
 VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
-# What an installer replaces by the path of the prefix.
-PLACEHOLDER = "/placeholder" * 20
 
 # Other people's packages, and what the tests can do without.
 LEFT_OUT = ["site-packages", "dist-packages", "sitecustomize.py", "__pycache__"]
@@ -44,9 +42,6 @@ def python_tree(root, keep=()):
     (lib / "EXTERNALLY-MANAGED").write_text(
         "[externally-managed]\nError=This mark is not meant for a prefix.\n"
     )
-    where = root / "bin" / "where-is-the-prefix"
-    where.write_text(f"#!/bin/sh\necho '{PLACEHOLDER}'\n")
-    where.chmod(0o755)
 
     if (base / "conda-meta").exists():  # a conda Python keeps the libraries it needs beside it
         for library in [*base.glob("lib/*.so*"), *base.glob("lib/*.dylib")]:

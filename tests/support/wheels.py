@@ -50,7 +50,6 @@ def wheels(tmp_path_factory):
         folder, "tiny", "1.0", "py3-none-any", {"tiny/__init__.py": b"answer = 42\n"}
     )
     (folder / "lock.txt").write_text("# a lock as uv writes it\n" + lock)
-    (folder / "uv.toml").write_text(f'no-index = true\nfind-links = ["{folder}"]\n')
     # The same wheels as an index, such as a company's mirror of PyPI.
     for wheel in folder.glob("*.whl"):
         page = folder / "simple" / wheel.name.split("-")[0] / "index.html"
@@ -71,7 +70,6 @@ def environment(checkout, wheels, **variables):
         "PIP_NO_INDEX": "1",
         "PIP_FIND_LINKS": str(wheels),
         "PIP_CONFIG_FILE": os.devnull,
-        "UV_CONFIG_FILE": str(wheels / "uv.toml"),
         # Refused at once: nobody listens on port 1.
         "MICROMAMBA_URL": "http://127.0.0.1:1",
         **variables,
