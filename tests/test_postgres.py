@@ -2,8 +2,7 @@
 
 import contextlib
 import os
-import signal
-import sqlite3
+import re
 import subprocess
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from support.backfills import DAY, start_until, wait
 from support.faults import Mounts
 from support.guarantees import guarantee
 from support.lines import GOLDEN, all_succeeded, progress, results_of
+from support.team import TeamPostgres
 
 pytestmark = [pytest.mark.xdist_group(__name__), pytest.mark.slow]  # they share a checkout
 
@@ -85,172 +85,110 @@ def test_postgres_runs_for_as_long_as_somebody_uses_it_and_for_this_machine_alon
     assert (on_postgres.home / "postgres.password").stat().st_mode & 0o777 == 0o600
 
 
+def supervisors(checkout):
+    """Return the processes of the supervisor, and of its watchdog, as psutil.Process."""
+    found = []
+    for process in psutil.process_iter(["cmdline"]):
+        words = process.info["cmdline"] or []
+        if words[1:2] == ["-m"] and words[-1].startswith(str(checkout.home)):
+            found.append(process)
+    return found
+
+
 @guarantee(
     "More machines",
     "kill -9 of Postgres, of what looks after it, and of the command that uses it, all at once",
     "the next command starts it again",
 )
 def test_after_a_kill_of_everything_the_next_command_starts_postgres_again(on_postgres):
-    for _ in range(3):
+    lock = postgres.data_folder(on_postgres.home) / "postmaster.pid"
+    # The lock that is left, of a dead process; that of a process which has its number now; none.
+    for left in None, f"{os.getpid()}\n{lock.parent}\n1700000000\n5432\n", "":
         user = use(on_postgres)
         assert user.stdout.readline() == b"here\n"
-        home = str(on_postgres.home)
-        victims = [*servers(on_postgres), psutil.Process(user.pid)]
-        for process in psutil.process_iter(["cmdline"]):
-            words = process.info["cmdline"] or []
-            if words[1:2] == ["-m"] and words[-1].startswith(
-                home
-            ):  # the supervisor, and its watchdog
-                victims.append(process)
-        for process in victims:
+        for process in [*servers(on_postgres), *supervisors(on_postgres), psutil.Process(user.pid)]:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
         user.stdin.close()
+        if left is not None:
+            lock.write_text(left)
         again = on_postgres.run("bin/sandbox", "echo", "there")
         assert (again.returncode, again.stdout) == (0, "there\n"), again.stderr
         user.wait()
 
 
-@pytest.mark.parametrize("whose", ["of another process", "of nobody", "cut short"])
-def test_a_lock_that_a_dead_server_left_is_not_in_the_way(on_postgres, whose):
-    ended = subprocess.run(["sh", "-c", "echo $$"], capture_output=True, text=True).stdout.strip()
-    pid = {"of another process": os.getpid(), "of nobody": ended, "cut short": ""}[whose]
-    lock = postgres.data_folder(on_postgres.home) / "postmaster.pid"
-    lock.write_text(f"{pid}\n{lock.parent}\n1700000000\n5432\n" if pid else "")
-    outcome = on_postgres.run("bin/sandbox", "echo", "there")
-    assert (outcome.returncode, outcome.stdout) == (0, "there\n"), outcome.stderr
-
-
-def test_the_lock_of_a_living_server_stays(on_postgres):
-    with use(on_postgres) as user:
-        assert user.stdout.readline() == b"here\n"
-        postgres.remove_stale_lock(on_postgres.home)
-        assert (postgres.data_folder(on_postgres.home) / "postmaster.pid").exists()
-        user.stdin.close()
-
-
-@pytest.mark.parametrize("what", ["postgres", "supervisor"])
 @guarantee(
     "More machines",
     "kill -9 of Postgres in a backfill, or of what looks after it",
     "the backfill ends and says why; no row that was committed is lost, and the next one works",
 )
-def test_postgres_killed_in_a_backfill_loses_nothing_that_was_committed(on_postgres, what):
+def test_postgres_killed_in_a_backfill_loses_nothing_that_was_committed(on_postgres):
     assert on_postgres.all.returncode == 0
-    make = start_until(on_postgres, "succeeded: 1")
-    if what == "supervisor":
-        (victim,) = [
-            process
-            for process in psutil.process_iter(["cmdline"])
-            if (process.info["cmdline"] or [])[1:]
-            == ["-m", "airflow_sandbox.postgres", str(on_postgres.home)]
-        ]
-    else:
-        victim = min(servers(on_postgres), key=psutil.Process.create_time)
-    victim.kill()
-    output = make.stdout.read()
-    assert make.wait(120) == 2, output
-    assert "then run" in output or "to run it again" in output or "ended by itself" in output, (
-        output
-    )
-    wait(lambda: not on_postgres.processes() and not servers(on_postgres), "all to end", 15)
     query = "from airflow_sandbox.metadata_db import open_database; import pathlib, os;"
     query += "run = open_database(pathlib.Path(os.environ['AIRFLOW_HOME'])).run_of_day"
     query += f"('dag_test', '{DAY}'); print([task.state for task in run.tasks])"
-    kept = on_postgres.run("bin/sandbox", "python", "-c", query)
-    assert kept.stdout.count("'success'") >= 1, kept.stdout + kept.stderr
+    for find in supervisors, servers:
+        make = start_until(on_postgres, "succeeded: 1")
+        min(find(on_postgres), key=psutil.Process.create_time).kill()
+        output = make.stdout.read()
+        assert make.wait(120) == 2, output
+        assert re.search("metadata database in Postgres|ended by itself", output), output
+        wait(lambda: not on_postgres.processes() and not servers(on_postgres), "all to end", 15)
+        kept = on_postgres.run("bin/sandbox", "python", "-c", query)
+        assert kept.stdout.count("'success'") >= 1, kept.stdout + kept.stderr
     again = on_postgres.run("bash", "-c", f"make backfill DATE={DAY} 2>&1")
     assert again.returncode == 0, again.stdout
     assert progress(again.stdout)[-1] == all_succeeded()
     assert on_postgres.processes() == []
 
 
-class AnotherServer:
-    """A context: a Postgres that is not the checkout's, with a table of somebody else's."""
-
-    def __init__(self, folder):
-        self.folder = folder
-        self.port = postgres.free_port()
-        self.url = f"postgresql://me:topsecret@{HOST}:{self.port}/postgres"
-
-    def __enter__(self):
-        password, data = self.folder / "password", self.folder / "data"
-        password.write_text("topsecret\n")
-        initdb = postgres.unprivileged(postgres.cluster_command(data, "me", password))
-        subprocess.run(initdb, check=True, capture_output=True)
-        command = postgres.server_command(data, listen_addresses=HOST, port=self.port)
-        with (self.folder / "log").open("wb") as log:
-            self.process = subprocess.Popen(command, stdout=log, stderr=log)
-        import psycopg
-
-        def connects():
-            with contextlib.suppress(psycopg.OperationalError):
-                self.connection = psycopg.connect(self.url, autocommit=True)
-                return True
-
-        wait(connects, "the other server")
-        return self
-
-    def __exit__(self, *exception):
-        self.process.send_signal(signal.SIGINT)
-        self.process.wait(30)
-
-
 @guarantee("Input", "DB_URL names a database with somebody else's tables", "it is left alone")
 def test_db_url_is_used_unless_the_database_is_somebody_elses(new_checkout, tmp_path):
-    pytest.importorskip("psycopg")
+    psycopg = pytest.importorskip("psycopg")
     checkout = new_checkout("postgres")
-    with AnotherServer(tmp_path) as other:
-        other.connection.execute("CREATE TABLE invoices (id integer)")
+    with TeamPostgres(tmp_path) as other:
+
+        def execute(statement):
+            with psycopg.connect(other.url, autocommit=True) as connection:
+                connection.execute(statement)
+
+        wait(lambda: "ready to accept connections" in other.log.read_text(), "the other server")
+        execute("CREATE TABLE invoices (id integer)")
         refused = checkout.make("initdb", f"DB_URL={other.url}")
         assert refused.returncode == 2
         assert "has tables that are not Airflow's (invoices is one)" in refused.stderr
         # Those of an application that has named one of its own as Airflow does, in another schema.
-        other.connection.execute("CREATE SCHEMA app; CREATE TABLE app.dag_run (id integer)")
-        other.connection.execute("DROP TABLE invoices")
+        execute("CREATE SCHEMA app; CREATE TABLE app.dag_run (id integer)")
+        execute("DROP TABLE invoices")
         refused = checkout.make("initdb", f"DB_URL={other.url}")
         assert refused.returncode == 2
         assert "has tables that are not Airflow's (dag_run is one)" in refused.stderr
-        other.connection.execute("DROP SCHEMA app CASCADE")
+        execute("DROP SCHEMA app CASCADE")
         outcome = checkout.run("bash", "-c", f"DB_URL={other.url} make backfill DATE={DAY} 2>&1")
         assert outcome.returncode == 0, outcome.stdout
         assert progress(outcome.stdout)[-1] == all_succeeded()
         assert not (checkout.home / "postgres").exists()
         assert "topsecret" not in outcome.stdout + refused.stdout + refused.stderr
-        (state,) = other.connection.execute("SELECT state FROM dag_run").fetchone()
+        with psycopg.connect(other.url) as connection:
+            (state,) = connection.execute("SELECT state FROM dag_run").fetchone()
         assert state == "success"
     gone = checkout.make("backfill", f"DATE={DAY}", f"DB_URL={other.url}")
     assert gone.returncode == 2
     assert "refused" in gone.stderr and "topsecret" not in gone.stdout + gone.stderr
-    own = checkout.make("list-dags")
-    assert own.returncode == 0, own.stdout + own.stderr
-    assert "Prepare Postgres" in own.stdout
+    # Without DB_URL, a server of its own; a damaged one is set aside.
+    (checkout.home / "postgres").mkdir()
+    own = checkout.succeed("list-dags")
+    assert "Prepare Postgres" in own and "airflow/postgres is damaged" in own
 
 
 @guarantee("Input", "a DB_URL in the environment, without `DB=postgres`", "it is not used")
-def test_without_db_postgres_a_db_url_means_nothing(new_checkout, tmp_path):
+def test_without_db_postgres_a_db_url_means_nothing(new_checkout):
     checkout = new_checkout("")
-    database = tmp_path / "app.db"
-    with contextlib.closing(sqlite3.connect(database)) as connection:
-        connection.execute("CREATE TABLE customers (id INTEGER)")
-    before = database.read_bytes()
-    # What a kit before this rule may have left.
-    (checkout.state / "db-url").write_text("postgresql://me:secret@127.0.0.1:1/app\n")
-    for url in f"sqlite:///{database}", "postgresql://me:secret@127.0.0.1:1/app":
-        outcome = checkout.make("initdb", env={**os.environ, "DB_URL": url})
-        assert outcome.returncode == 0, outcome.stdout + outcome.stderr
-        assert "airflow.db" in outcome.stdout.splitlines()[-1]
-    assert database.read_bytes() == before
-    assert (checkout.home / "airflow.db").exists()
-
-
-def test_a_cluster_that_was_left_half_made_is_set_aside_and_made_again(new_checkout):
-    checkout = new_checkout("postgres")
-    checkout.succeed("config")
-    (checkout.home / "postgres").mkdir()
-    outcome = checkout.make("initdb")
+    url = "postgresql://me:secret@127.0.0.1:1/app"
+    (checkout.state / "db-url").write_text(f"{url}\n")  # a kit before this rule may have left it
+    outcome = checkout.make("initdb", env={**os.environ, "DB_URL": url})
     assert outcome.returncode == 0, outcome.stdout + outcome.stderr
-    assert "airflow/postgres was left half-made" in outcome.stdout
+    assert (checkout.home / "airflow.db").exists()
 
 
 @guarantee(

@@ -6,7 +6,6 @@ import os
 import re
 import signal
 import socket
-import time
 from datetime import datetime, timezone
 
 import psutil
@@ -61,7 +60,7 @@ def test_ready_means_that_every_server_is_healthy(served):
 @guarantee(
     "What is open",
     "`make ui`",
-    "Airflow's web pages and its whole API, at 127.0.0.1",
+    "the Airflow UI and its whole API, at 127.0.0.1",
 )
 def test_every_socket_listens_on_loopback_alone(served):
     found = [
@@ -124,7 +123,7 @@ def test_only_the_password_of_the_file_logs_in(served):
 
 
 @guarantee(
-    "The web pages",
+    "The Airflow UI",
     "`make ui` twice",
     "the second says where the first one serves",
 )
@@ -135,7 +134,7 @@ def test_a_second_one_is_refused_and_says_where_the_first_is(served):
 
 
 @guarantee(
-    "The web pages",
+    "The Airflow UI",
     "`make clean`, or a step that replaces what the servers use",
     "refused, nothing touched",
 )
@@ -144,7 +143,7 @@ def test_a_second_one_is_refused_and_says_where_the_first_is(served):
     [
         ("clean", None),
         ("distclean", None),
-        ("list-dags", "editions/3/edition.mk"),
+        ("list-dags", "editions/3/settings.cfg"),
         ("list-dags", "editions/3/requirements.txt"),
     ],
 )
@@ -238,7 +237,7 @@ def sleepers(served):
 
 
 @guarantee(
-    "The web pages",
+    "The Airflow UI",
     "`airflow backfill create`, typed by hand beside the servers, which write all the time",
     "it creates the backfill, and they run it",
 )
@@ -259,7 +258,7 @@ def test_a_backfill_that_is_created_by_hand_is_run_by_the_servers(served):
 
 
 @guarantee(
-    "The web pages",
+    "The Airflow UI",
     "`make stop`",
     "all servers end within seconds, port and files are given back",
 )
@@ -278,7 +277,7 @@ def test_make_stop_ends_it_and_leaves_nothing(served):
 
 
 @guarantee(
-    "The web pages",
+    "The Airflow UI",
     "one of the servers dies",
     "the others are ended, the end of its log is shown",
 )
@@ -296,7 +295,7 @@ def test_when_a_server_dies_all_end_and_its_log_is_shown(checkout):
 
 
 @guarantee(
-    "The web pages",
+    "The Airflow UI",
     "the servers end while a backfill uses them",
     "the backfill says so and is closed",
 )
@@ -310,31 +309,6 @@ def test_a_backfill_says_so_when_the_servers_end(checkout):
     assert "the Airflow UI, whose servers ran it, has ended" in output
     database = open_database(served.checkout.home)
     assert database.open_backfills("dag_test") == []
-    served.make.communicate(timeout=60)
-    nothing_is_left(served, processes)
-
-
-@guarantee(
-    "The web pages",
-    "the servers end while a backfill uses them",
-    "the backfill says so and is closed",
-)
-def test_a_backfill_is_closed_though_the_servers_are_just_ending(checkout):
-    served = Served(checkout, READY)
-    make = start_backfill(served, SLOW_DAY, r"succeeded: 2 \| running: 1")
-    processes = served.processes()
-    script = served.script()
-    script.suspend()  # so that it sees only later that its first server has ended
-    api_server = psutil.Process(served.leaders()[0])
-    for process in [*api_server.children(recursive=True), api_server]:
-        process.kill()
-    os.killpg(make.pid, signal.SIGINT)
-    time.sleep(1)  # it has asked the api-server by now, in vain
-    assert make.poll() is None
-    script.resume()
-    output, _ = make.communicate(timeout=60)
-    assert make.returncode != 0, output
-    assert open_database(served.checkout.home).open_backfills("dag_test") == []
     served.make.communicate(timeout=60)
     nothing_is_left(served, processes)
 
@@ -360,7 +334,7 @@ def kill_make(served):
 
 
 @guarantee(
-    "The web pages",
+    "The Airflow UI",
     "Ctrl-C, SIGTERM, SIGHUP, or kill -9 of make or of `libexec/ui` while the servers start",
     "all servers end within seconds, port and files are given back",
 )
@@ -393,7 +367,7 @@ def test_however_it_ends_nothing_is_left(checkout, end, status, said):
 
 
 @guarantee(
-    "The web pages",
+    "The Airflow UI",
     "the port is taken, also on all devices",
     "one line that names the program and another port",
 )
@@ -413,7 +387,7 @@ def test_a_taken_port_is_refused_with_who_has_it_and_how_to_take_another(checkou
 
 
 @guarantee(
-    "The web pages",
+    "The Airflow UI",
     "the port is taken, also on all devices",
     "one line that names the program and another port",
 )
@@ -435,13 +409,14 @@ def test_a_port_that_is_none_is_refused_before_anything_is_touched(checkout, por
 
 
 def test_make_stop_without_anything_to_stop_says_so(new_checkout, checkout):
-    assert checkout.make("stop").stdout.strip() == "nothing is being served"
+    assert checkout.make("stop").stdout.strip() == "the Airflow UI is not running"
     fresh = new_checkout().make("stop")
-    assert (fresh.returncode, fresh.stdout, fresh.stderr) == (0, "   nothing is being served\n", "")
+    said = "   the Airflow UI is not running\n"
+    assert (fresh.returncode, fresh.stdout, fresh.stderr) == (0, said, "")
 
 
 @guarantee(
-    "The web pages",
+    "The Airflow UI",
     "the login file is damaged, or others may read it",
     "replaced by a new one; made private",
 )

@@ -19,6 +19,7 @@ import psutil
 from airflow_sandbox.celery_workers import API_URL
 from airflow_sandbox.errors import UserError
 from airflow_sandbox.interruption import ignore_signals
+from airflow_sandbox.logs import tail
 from airflow_sandbox.metadata_db import open_database
 from airflow_sandbox.paths import shown
 from airflow_sandbox.process_tree import ProcessTree, members
@@ -29,7 +30,6 @@ from airflow_sandbox.servers import (
     TICK,
     Servers,
     free_port,
-    tail,
     wait,
     wait_for_answer,
 )
@@ -39,6 +39,7 @@ LONGEST_PAUSE = 5  # seconds between two looks at the runs of a backfill
 RESTARTS = 20  # how many times servers that ended by themselves are started again
 # What Airflow says in the last line if it creates no backfill: an exception of its own, or this.
 REFUSAL = re.compile(r"^(?:airflow\.[\w.]+|Warning): (.+)$")
+WRONG_USAGE = re.compile(r"^airflow .*command error: (.+?)(?:, see help above\.)?$", re.MULTILINE)
 
 # What to run. start, end: dates, inclusive. reprocess_behavior: which days that have run before are
 # to run again: none, failed or completed. options: more words for `airflow backfill create`.
@@ -93,9 +94,10 @@ class Backfill:
             text = log.read_text(errors="replace")
             if refusal := REFUSAL.search(text.rstrip().rpartition("\n")[2]):
                 raise UserError(f"Airflow creates no backfill: {refusal[1]}")
+            if wrong := WRONG_USAGE.search(text):
+                raise UserError(f"airflow backfill create: {wrong[1]}", 2)
             raise UserError(
-                f"airflow backfill create failed; the end of {shown(log)}:\n{tail(log)}",
-                process.returncode or 1,
+                f"airflow backfill create failed; the end of {shown(log)}:\n{tail(log)}"
             )
         self.check_created(backfills[-1])
         return backfills[-1]
@@ -152,16 +154,6 @@ class Backfill:
                 time.sleep(pause_after(time.monotonic() - began))
         return runs, stall.deadlock() if deadlock else None
 
-    def conclude(self, runs, deadlock):
-        """Show what failed, and what watch() says of a deadlock; return whether all went well.
-
-        Not before the scheduler has ended: a task closes its log after its last report.
-        """
-        self.show_failures(runs)
-        if deadlock:
-            print(f"\nbackfill: {deadlock}")
-        return not deadlock and all(map(succeeded, runs))
-
     def prepare_for(self, runs, progress):
         """Start what the runs need and what is not there yet. Nothing, where others start it."""
 
@@ -190,8 +182,11 @@ class Backfill:
             )
         seen |= alive
 
-    def show_failures(self, runs):
-        """Print, for each failed task, the end of its log and where the whole of it is."""
+    def conclude(self, runs, deadlock):
+        """Show the end of each failed task's log, and a deadlock; return whether all went well.
+
+        Not before the scheduler has ended: a task closes its log after its last report.
+        """
         for run in runs:
             for key, ti in run.tasks.items():
                 if ti.state == "failed":
@@ -202,6 +197,9 @@ class Backfill:
                     if not log.exists() or not log.stat().st_size:  # it did not even start
                         scheduler = self.logs / "scheduler.log"
                         print(f"it wrote nothing; {shown(scheduler)} ends:\n{tail(scheduler)}")
+        if deadlock:
+            print(f"\nbackfill: {deadlock}")
+        return not deadlock and all(map(succeeded, runs))
 
     def log_of(self, run, key, ti):
         """Return the log file of a task instance's present try, as in log_filename_template."""

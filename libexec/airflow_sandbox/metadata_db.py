@@ -1,13 +1,8 @@
 """The few rows of Airflow's metadata database that a backfill or a report reads and writes.
 
-This is the one place of the kit that leans on something Airflow does not promise: the names of
-some tables and columns. The public way, the REST API, needs Airflow's whole web application,
-which takes more time to start than the rest of the run together (see docs/adr/0001). Tests
-(tests/test_backfill.py, tests/test_report.py) hold the statements here against a database made by
-the locked Airflow, and what is read here against what Airflow's own CLI says; they fail when it
-moves. Backfills are Airflow 3's alone; run_of_day() reads what Airflow 1.10 and 2 write, too.
-
-The database is SQLite's or Postgres's; each statement here is one that both take.
+Airflow does not promise the names of tables and columns; docs/adr/0001 says why they are used, and
+tests/test_backfill.py and tests/test_report.py compare what is read here with what Airflow's own
+commands say. Each statement is one that SQLite and Postgres take. Backfills are Airflow 3's alone.
 """
 
 import errno
@@ -109,6 +104,9 @@ class MetadataDB:
     def _rows(self, query, **parameters):
         return self._run(query, parameters)[0]
 
+    def _column(self, query, **parameters):
+        return [value for (value,) in self._rows(query, **parameters)]
+
     def _change(self, statement, **parameters):
         return self._run(statement, parameters)[1]
 
@@ -131,7 +129,7 @@ class MetadataDB:
         """Return the name and the version of the database."""
         if self._engine.dialect.name == "sqlite":
             return f"SQLite {sqlite3.sqlite_version}"
-        ((version,),) = self._rows("SHOW server_version")
+        (version,) = self._column("SHOW server_version")
         return f"PostgreSQL {version.partition(' ')[0]}"
 
     def tables(self):
@@ -140,55 +138,38 @@ class MetadataDB:
             "SELECT table_name FROM information_schema.tables"
             " WHERE table_schema NOT IN ('pg_catalog', 'information_schema')"
         )
-        return {name for (name,) in self._rows(query)}
+        return set(self._column(query))
 
     def dag_ids(self):
         """Return the ids of the DAGs that can be run, sorted (Airflow 3)."""
-        rows = self._rows("SELECT dag_id FROM dag WHERE NOT is_stale ORDER BY dag_id")
-        return [dag_id for (dag_id,) in rows]
+        return self._column("SELECT dag_id FROM dag WHERE NOT is_stale ORDER BY dag_id")
 
     def import_errors(self):
         """Return a pair of path and text for each DAG file that could not be read (Airflow 3)."""
         return self._rows("SELECT filename, stacktrace FROM import_error")
 
-    def forget_what_is_older_than(self, time):
-        """Let the DAGs and the import errors that no file has had since a time, a datetime in UTC,
-        be history (Airflow 3): they are not run any more, and their DAG runs stay."""
-        self._change(
-            "UPDATE dag SET is_stale = true WHERE last_parsed_time < :time", time=self._time(time)
-        )
-        self._change("DELETE FROM import_error WHERE timestamp < :time", time=self._time(time))
-
     def dag_is_paused(self, dag_id):
         """Return the pause flag of a DAG; raises LookupError if the database has no such DAG."""
-        rows = self._rows(
-            "SELECT is_paused FROM dag WHERE dag_id = :id AND NOT is_stale", id=dag_id
-        )
-        if not rows:
-            raise LookupError(dag_id)
-        return bool(rows[0][0])
+        query = "SELECT is_paused FROM dag WHERE dag_id = :id AND NOT is_stale"
+        for is_paused in self._column(query, id=dag_id):
+            return bool(is_paused)
+        raise LookupError(dag_id)
 
     def pause_dag(self, dag_id, is_paused):
         """Set the pause flag of a DAG."""
-        self._change(
-            "UPDATE dag SET is_paused = :is_paused WHERE dag_id = :id",
-            is_paused=is_paused,
-            id=dag_id,
-        )
+        change = "UPDATE dag SET is_paused = :is_paused WHERE dag_id = :id"
+        self._change(change, is_paused=is_paused, id=dag_id)
 
     def open_backfills(self, dag_id):
         """Return the ids of the DAG's backfills that are not marked as completed."""
-        rows = self._rows(
-            "SELECT id FROM backfill WHERE dag_id = :id AND completed_at IS NULL ORDER BY id",
-            id=dag_id,
-        )
-        return [backfill_id for (backfill_id,) in rows]
+        query = "SELECT id FROM backfill WHERE dag_id = :id AND completed_at IS NULL ORDER BY id"
+        return self._column(query, id=dag_id)
 
     def close_backfill(self, backfill_id):
         """Mark a backfill as completed, and as failed what of it has not run to its end.
 
-        The scheduler would do the first half, but only every 30 s, and until then Airflow
-        refuses the next backfill. Nothing of the backfill may be running any more.
+        The scheduler would do the first half, but only every 30 s, and until then Airflow refuses
+        the next backfill. A task that still runs ends, as its process asks the execution API.
         """
         now = self._time(datetime.now(timezone.utc))
         runs = f"FROM dag_run WHERE backfill_id = :id AND state IN {UNFINISHED}"
@@ -223,15 +204,15 @@ class MetadataDB:
     def ended_since(self, time):
         """Return how many task instances have ended since then, a datetime in UTC."""
         query = "SELECT count(*) FROM task_instance WHERE end_date >= :time"
-        return self._rows(query, time=self._time(time))[0][0]
+        return self._column(query, time=self._time(time))[0]
 
     def has_web_user(self, name):
-        """Airflow 1.10 and 2: return whether their web pages know a user of this name."""
+        """Airflow 1.10 and 2: return whether their UI knows a user of this name."""
         query = "SELECT 1 FROM ab_user WHERE username = :name"
         return bool(self._rows(query, name=name))
 
     def remove_web_user(self, name):
-        """Airflow 1.10 and 2: remove a user of their web pages, if there is one of this name."""
+        """Airflow 1.10 and 2: remove the user of their UI that has this name, if any."""
         user = "(SELECT id FROM ab_user WHERE username = :name)"
         self._change(f"DELETE FROM ab_user_role WHERE user_id IN {user}", name=name)
         self._change("DELETE FROM ab_user WHERE username = :name", name=name)
@@ -272,12 +253,12 @@ class MetadataDB:
     def something_runs(self):
         """Return whether a task instance of any DAG is queued or running."""
         query = "SELECT 1 FROM task_instance WHERE state IN ('queued', 'running', 'restarting')"
-        return bool(self._rows(query + " LIMIT 1"))
+        return bool(self._column(query + " LIMIT 1"))
 
     def last_heartbeat(self):
         """Return when the scheduler last said that it is alive, a datetime in UTC, or None."""
         query = "SELECT max(latest_heartbeat) FROM job WHERE job_type = 'SchedulerJob'"
-        return _utc(self._rows(query)[0][0])
+        return _utc(self._column(query)[0])
 
     def run_of_day(self, dag_id, day):
         """Return the DayRun of a DAG for a logical date (YYYY-MM-DD), the newest one, or None."""

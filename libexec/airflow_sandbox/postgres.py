@@ -19,12 +19,11 @@ import sys
 import time
 from pathlib import Path
 
-import psutil
-
 from airflow_sandbox.errors import UserError
+from airflow_sandbox.logs import tail
 from airflow_sandbox.paths import shown, write_whole
 from airflow_sandbox.process_tree import ProcessTree
-from airflow_sandbox.servers import HOST, free_port, tail
+from airflow_sandbox.servers import HOST, free_port
 
 USER, DATABASE = "airflow", "postgres"  # the database that each server has
 PASSWORD_BYTES = 24
@@ -55,15 +54,7 @@ def program(name):
 
 def unprivileged(command):
     """Return a command, as a list of words, so that Postgres runs it for root, too."""
-    if os.geteuid():
-        return command
-    probe = subprocess.run([*AS_NOBODY, "true"], capture_output=True, text=True)
-    if probe.returncode:
-        raise UserError(
-            "Postgres does not run as root, and this machine lets root be nobody else"
-            f" ({probe.stderr.strip()}); work as another user, or name a server: DB_URL="
-        )
-    return [*AS_NOBODY, *command]
+    return command if os.geteuid() else [*AS_NOBODY, *command]
 
 
 def cluster_command(folder, user, password_file):
@@ -90,7 +81,10 @@ def create(home):
     print(f"   $ {shlex.join(command)}", flush=True)
     outcome = subprocess.run(unprivileged(command), capture_output=True, text=True)
     if outcome.returncode:
-        raise UserError(f"initdb failed:\n{outcome.stdout}{outcome.stderr}")
+        message = f"initdb failed:\n{outcome.stdout}{outcome.stderr}"
+        if not os.geteuid():
+            message += "Postgres does not run as root: be another user, or name a server by DB_URL="
+        raise UserError(message)
 
 
 @contextlib.contextmanager
@@ -163,32 +157,10 @@ def start_supervisor(home):
     """Start the supervisor of an AIRFLOW_HOME; return its Popen."""
     log = home / "logs/postgres.log"
     log.parent.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "airflow_sandbox.postgres", str(home)]
     with log.open("ab") as output:
-        return subprocess.Popen(
-            [sys.executable, "-m", "airflow_sandbox.postgres", str(home)],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            start_new_session=True,
-        )
-
-
-def remove_stale_lock(home):
-    """Remove the lock file of a postmaster that is dead.
-
-    Postgres does that itself, but takes any process with the number in there for the postmaster: a
-    zombie, or what has that number since the machine was started again.
-    """
-    data = data_folder(home).resolve()
-    lock = data / "postmaster.pid"
-    with contextlib.suppress(FileNotFoundError):
-        try:
-            pid = int(lock.read_text().split()[0])
-            is_dead = Path(psutil.Process(pid).cwd()) != data  # a postmaster works in its data
-        except (IndexError, ValueError, psutil.Error):  # cut short; or nobody, or a zombie
-            is_dead = True
-        if is_dead:
-            lock.unlink()
+        options = {"stdin": subprocess.DEVNULL, "stdout": output, "stderr": output}
+        return subprocess.Popen(command, start_new_session=True, **options)
 
 
 def keep(home):
@@ -196,7 +168,9 @@ def keep(home):
     with ProcessTree(record_of(home)) as tree, (home / "postgres.users").open("a") as users:
         if take(users, fcntl.LOCK_EX):
             return 0  # it waited for the end of another one, and nobody is left to serve
-        remove_stale_lock(home)
+        # No server is left by now. Postgres would take any process that has the number in there for
+        # one, even a zombie.
+        (data_folder(home) / "postmaster.pid").unlink(missing_ok=True)
         port = free_port()
         password = (home / "postgres.password").read_text().strip()
         address = f"{USER}:{password}@{HOST}:{port}/{DATABASE}"

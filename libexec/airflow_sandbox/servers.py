@@ -5,7 +5,6 @@ ProcessTree, which ends what is left of them. (Python 3.7)
 """
 
 import contextlib
-import json
 import os
 import shlex
 import signal
@@ -16,6 +15,7 @@ import time
 import psutil
 
 from airflow_sandbox.errors import UserError
+from airflow_sandbox.logs import tail
 from airflow_sandbox.paths import shown
 from airflow_sandbox.waiting import Asking, status_line
 
@@ -23,7 +23,6 @@ HOST = "127.0.0.1"
 TICK = 0.1  # seconds between two looks at what is waited for
 START_TIMEOUT = 180  # seconds to get ready: some 10 on a laptop, far more on a Pi
 RESTART_PAUSE = 2  # seconds before a server is started again
-LOG_TAIL = 15  # lines shown of a log
 
 
 class Servers:
@@ -116,22 +115,8 @@ def wait_for_answer(ask, what, check=lambda: None, timeout=START_TIMEOUT):
         wait(lambda: asking.answer, what, check, timeout)
 
 
-def tail(log, lines=LOG_TAIL):
-    """Return the last lines of a log file as text; Airflow's task logs hold one JSON a line."""
-    shown_lines = []
-    for line in log.read_text(errors="replace").splitlines():
-        with contextlib.suppress(ValueError, KeyError, TypeError):
-            entry = json.loads(line)
-            line = str(entry["event"])
-            for error in entry.get("error_detail") or []:  # a Python task's exception
-                line += f"\n{error['exc_type']}: {error['exc_value']}"
-        # "::group::" and the like are for the web page, which folds what is between them.
-        shown_lines += [part for part in line.splitlines() if not part.startswith("::")]
-    return "\n".join("     | " + line for line in shown_lines[-lines:])
-
-
 def url(port):
-    """Return the address of the web pages at a port."""
+    """Return the address of the Airflow UI at a port."""
     return f"http://{HOST}:{port}/"
 
 

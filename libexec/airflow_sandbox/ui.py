@@ -14,6 +14,7 @@ from pathlib import Path
 
 import psutil
 
+from airflow_sandbox.commands import make_command
 from airflow_sandbox.errors import UserError
 from airflow_sandbox.metadata_db import open_database
 from airflow_sandbox.paths import shown, write_whole
@@ -25,6 +26,7 @@ USER = "admin"  # the one user that Airflow 3 has if nobody configures others
 PASSWORD_BYTES = 12  # 96 bits, 16 letters: nobody guesses it, and it can still be typed
 TICK = 0.2  # seconds between two looks at servers that get ready
 START_TIMEOUT = 300  # seconds to get ready: some 15 on a laptop, far more on a Pi
+NOTHING = "the Airflow UI is not running"
 STOP_TIMEOUT = 30  # seconds that stop() waits for the end; it takes one or two
 
 
@@ -33,20 +35,13 @@ def record_of(home):
     return home / "ui.processes"
 
 
-def _running_file(home):
-    """Return the file that says who serves the pages of an AIRFLOW_HOME, and at which port.
-
-    One line, for libexec/refuse-beside-ui to read as well: process number, port, and when the
-    process started, in the words of libexec/processes.sh. It counts only while the lock of the
-    tree's record is held.
-    """
-    return home / "ui.running"
-
-
+# AIRFLOW_HOME/ui.running names who serves the UI, for libexec/refuse-beside-ui as well: process
+# number, port, and when the process started, as libexec/processes.sh says it. It counts only while
+# the lock of the tree's record is held.
 def who_serves(home):
-    """Return (process number, port) of who serves the pages, or None; it may have been killed."""
+    """Return (process number, port) of who serves the UI, or None; it may have been killed."""
     try:
-        pid, port, _ = _running_file(home).read_text().split(None, 2)
+        pid, port, _ = (home / "ui.running").read_text().split(None, 2)
     except FileNotFoundError:
         return None
     return int(pid), int(port)
@@ -54,14 +49,14 @@ def who_serves(home):
 
 def _say_that_we_serve(home, port):
     script = Path(__file__).parent.with_name("processes.sh")
-    birth = '. "$0" && start_time_of "$1"'
-    born = subprocess.check_output(["bash", "-c", birth, str(script), str(os.getpid())])
-    write_whole(_running_file(home), f"{os.getpid()} {port} {born.decode()}")
+    start_time = '. "$0" && start_time_of "$1"'
+    started = subprocess.check_output(["bash", "-c", start_time, str(script), str(os.getpid())])
+    write_whole(home / "ui.running", f"{os.getpid()} {port} {started.decode()}")
 
 
 def _say_that_nobody_serves(home):
     with contextlib.suppress(FileNotFoundError):
-        _running_file(home).unlink()
+        (home / "ui.running").unlink()
 
 
 def refuse_taken(port):
@@ -75,8 +70,7 @@ def refuse_taken(port):
     except (AttributeError, psutil.Error):
         who = "a process that this user may not look at"
     other = next(number for number in range(port + 1, 65536) if is_free(number))
-    edition = os.environ.get("EDITION", "3")
-    again = f"make ui PORT={other}" + (f" EDITION={edition}" if edition != "3" else "")
+    again = make_command("ui", PORT=other)
     raise UserError(f"port {port} is taken by {who}; end that, or choose another: {again}")
 
 
@@ -100,9 +94,9 @@ def new_password(file):
 
 
 class UIServers:
-    """The servers of the web pages, from their start to their end.
+    """The servers of the UI, from their start to their end.
 
-    commands: a list of words for each server, that of the pages first. port: of the pages. health:
+    commands: a list of words for each server, that of the UI first. port: of the UI. health:
     the paths there that answer when all is well. new_user: a command, or None. home: AIRFLOW_HOME,
     with a migrated database. workers: CeleryWorkers, or None.
     """
@@ -122,17 +116,18 @@ class UIServers:
         """
         try:
             with self.tree:
+                refuse_taken(self.port)
                 self._serve(ready)
         except BlockingIOError:
             found = who_serves(self.home)
             where = "at " + url(found[1]) if found else "here"
-            raise UserError(f"Airflow is being served {where} already; end it: make stop") from None
+            stop = make_command("stop")
+            raise UserError(f"Airflow is being served {where} already; end it: {stop}") from None
 
     def _serve(self, ready):
         try:
             if self.tree.leftovers:
                 print(f"   repaired: ended {self.tree.leftovers} processes of killed servers")
-            refuse_taken(self.port)
             _say_that_we_serve(self.home, self.port)
             self.remove_pid_files()
             password = self.prepare_login()
@@ -150,7 +145,7 @@ class UIServers:
             self.servers.check()
             raise UserError("the watchdog of the servers was killed, so they were ended, too")
         except UserError as error:
-            raise UserError(f"{error}\nui: to start it again: make ui") from error
+            raise UserError(f"{error}\nui: to start it again: {make_command('ui')}") from error
         finally:
             self.tree.end()
             self.remove_pid_files()
@@ -169,8 +164,7 @@ class UIServers:
             return password or new_password(file)
         database = open_database(self.home)
         if password is None:
-            # In this order: should it be cut short, what the file has is the user's, or there is
-            # no user yet.
+            # In this order: if it is cut short, the file has the user's, or there is no user yet.
             database.remove_web_user(USER)
             password = new_password(file)
         if not database.has_web_user(USER):
@@ -240,8 +234,8 @@ def health(port, processes, paths):
 def is_ready(name, health, since):
     """Return whether the health addresses know of a life sign of the server since that time.
 
-    since: ISO 8601, in UTC, as are Airflow's. A server that they do not mention is that of the
-    pages, which is ready if they answer.
+    since: ISO 8601, in UTC, as are Airflow's. A server that they do not mention is that of the UI,
+    which is ready if they answer.
     """
     name = name.replace("-", "_")
     if name not in health:
@@ -289,19 +283,18 @@ class RunningUI:
 def stop(home):
     """End the servers of this AIRFLOW_HOME, and whatever else is left of them; say what was."""
     if not record_of(home).exists():
-        print("   nothing is being served")
+        print(f"   {NOTHING}")
         return
     try:
         with ProcessTree(record_of(home)) as tree:
             _say_that_nobody_serves(home)
-            if tree.leftovers:
-                print(f"   ended {tree.leftovers} processes that killed servers had left")
-            else:
-                print("   nothing is being served")
+            left = f"ended {tree.leftovers} processes that killed servers had left"
+            print(f"   {left if tree.leftovers else NOTHING}")
     except BlockingIOError:
         found = who_serves(home)
         if found is None:
-            raise UserError("they are just starting or ending; once more: make stop") from None
+            again = make_command("stop")
+            raise UserError(f"it is just starting or ending; once more: {again}") from None
         pid, port = found
         with contextlib.suppress(psutil.NoSuchProcess):
             server = psutil.Process(pid)

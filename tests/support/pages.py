@@ -86,7 +86,7 @@ def nothing_is_left(served, processes, seconds=10):
         assert probe.connect_ex((HOST, served.port)) != 0
     # The record and its lock, too: the next one starts at once, with nothing to repair.
     stopped = served.checkout.make("stop")
-    assert (stopped.returncode, stopped.stdout.strip()) == (0, "nothing is being served")
+    assert (stopped.returncode, stopped.stdout.strip()) == (0, "the Airflow UI is not running")
     assert not (home / "ui.running").exists()
 
 
