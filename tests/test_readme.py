@@ -1,4 +1,4 @@
-"""The README, read by a machine: its commands are typed, its expected output is expected."""
+"""The documents, read by a machine: their commands are typed, their expected output is expected."""
 
 import re
 
@@ -7,15 +7,11 @@ from support.checkouts import PROJECT
 from support.lines import verbs
 from support.walk import README, readme_steps, steps_of, walk
 
-DOCUMENTS = [
-    "docs/troubleshooting.md",
-    "docs/guarantees.md",
-    "docs/architecture.md",
-    "docs/your-own-dag.md",
-    "docs/scaling.md",
-    "bench/README.md",
-    *sorted(str(path.relative_to(PROJECT)) for path in PROJECT.glob("exercises/**/README.md")),
-]
+DOCUMENTS = sorted(
+    str(path.relative_to(PROJECT))
+    for pattern in ("*.md", "docs/*.md", "bench/*.md", "exercises/**/README.md")
+    for path in PROJECT.glob(pattern)
+)
 
 
 # What a reader types and this walk does not: the proof that these do what the README says of them.
@@ -29,10 +25,12 @@ OTHER_MACHINES = r"LISTEN=192\.|BROKER_URL="  # tests/test_hosts.py types these
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
-def test_the_readme_can_be_followed_from_its_first_command_to_its_last(new_checkout, request):
+def test_the_readme_and_then_the_page_of_the_ui_can_be_followed(new_checkout, request):
     steps = [step for step in readme_steps() if step[0] not in ELSEWHERE]
-    assert len(steps) > 14
-    walk(new_checkout(), steps, request)
+    assert len(steps) > 10
+    ui = steps_of((PROJECT / "docs/ui.md").read_text())
+    assert [command for command, _ in ui] == ["make ui", "make backfill", "make stop"]
+    walk(new_checkout(), steps + ui, request)
 
 
 @pytest.mark.slow
@@ -59,7 +57,7 @@ def test_scaling_can_be_followed_on_one_machine(new_checkout, request):
 
 
 def test_the_first_screen_is_two_commands():
-    first_screen = README[: README.index("## What you will run")]
+    first_screen = README[: README.index("## Then and now")]
     assert "".join(re.findall(r"^make .*\n", first_screen, re.MULTILINE)).count("\n") == 2
     assert [command for command, _ in readme_steps()[:2]] == ["make all", "make verify"]
 
@@ -92,10 +90,7 @@ def test_the_older_commands_in_the_table_are_those_of_the_editions(edition, colu
             assert any(command in line for line in commands), command
 
 
-@pytest.mark.parametrize(
-    "document",
-    [*sorted(path.name for path in PROJECT.glob("*.md")), *DOCUMENTS],
-)
+@pytest.mark.parametrize("document", DOCUMENTS)
 def test_what_the_documents_name_is_there(finished, document):
     text = (PROJECT / document).read_text()
     for target in re.findall(r"\]\(([^)#:]+)\)", text):
