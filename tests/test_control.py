@@ -11,7 +11,7 @@ def test_on_a_broken_dag_the_proof_fails_and_shows_why(new_checkout, request):
     break_task(checkout, "run_regression", "echo the reason why; exit 7")
     proof = ["-m", "pytest", "-p", "no:xdist", "--edition", checkout.edition]
     proof += ["--installation", request.config.getoption("--installation")]
-    tests = checkout.run(sys.executable, *proof, "tests/test_end_to_end.py", "-k", "three")
+    tests = checkout.run(sys.executable, *proof, "tests/test_end_to_end.py", "-k", "golden")
     assert tests.returncode == 1
     assert "1 failed" in tests.stdout, tests.stdout
     # What make all printed, which is in the failed test's report.

@@ -83,7 +83,7 @@ def test_only_the_password_of_the_file_logs_in_and_dag_test_is_listed(served):
 @guarantee(
     "What is open",
     "`make ui`, editions 2 and 1.10",
-    "Airflow's web pages (those of 1.10 are the ones that ask for a login), at 127.0.0.1",
+    "the Airflow UI (that of 1.10 is the one that asks for a login), at 127.0.0.1",
 )
 def test_every_socket_listens_on_loopback_alone(served):
     found = []
@@ -105,7 +105,7 @@ def test_a_backfill_runs_beside_it_and_can_be_seen_there(served):
 
 
 @guarantee(
-    "The web pages",
+    "The Airflow UI",
     "`make stop`",
     "all servers end within seconds, port and files are given back",
 )

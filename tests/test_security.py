@@ -155,7 +155,7 @@ def test_no_secret_is_printed_or_in_a_command_line(finished, configured):
 )
 def test_make_config_again_keeps_the_secrets_and_prints_none(configured):
     before = secrets_of(configured)
-    with (configured.path / "editions" / configured.edition / "edition.mk").open("a") as file:
+    with (configured.path / "editions" / configured.edition / "settings.cfg").open("a") as file:
         file.write("# as an update might\n")
     outcome = configured.run("bash", "-c", "make config 2>&1")
     assert outcome.returncode == 0, outcome.stdout
