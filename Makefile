@@ -37,7 +37,8 @@ $(STATE)/config.done: | $(PACKAGES)
 	@libexec/refuse-beside-ui $(STATE)
 	@libexec/step "Let Airflow make its airflow.cfg" bin/sandbox $(MAKE_CONFIG)
 	@libexec/step "Set dags_folder in it, and more" bin/sandbox libexec/set-config \
-	    $(STATE)/airflow/airflow.cfg core.dags_folder="$$(pwd -P)/$(DAGS)" $(SETTINGS)
+	    $(STATE)/airflow/airflow.cfg core.dags_folder="$$(pwd -P)/$(DAGS)" $(SETTINGS) \
+	    $(if $(EXERCISE),scheduler.use_job_schedule=False)
 	@grep '^\[' $(STATE)/airflow/airflow.cfg > $@
 
 ## initdb : create the metadata database
@@ -90,8 +91,8 @@ report: begin $(PACKAGES) $(NO_RESULTS)
 	@libexec/step "Write the report" bin/sandbox python pipeline/make_report.py "$(RESULTS)/$$EDITION/$$END"
 
 ## ui : start the Airflow UI on localhost, until make stop
-ui: begin $(STATE)/dags.done
-	@libexec/check-dag $(STATE)
+ui: begin $(if $(EXERCISE),$(STATE)/initdb.done,$(STATE)/dags.done)
+	$(if $(EXERCISE),,@libexec/check-dag $(STATE))
 	@rm -f .sandbox/last-make # give up the lock, so that make backfill can run beside this
 	@exec libexec/step "Serve the Airflow UI" bin/sandbox $(UI)
 
@@ -160,7 +161,7 @@ lock: begin $(if $(wildcard $(BASE)/env/bin/python),,$(BASE)/env.done)
 
 ## clean : remove runs, results and state; keep the environment
 clean: begin
-	@libexec/refuse-beside-ui $(STATE)
+	@libexec/refuse-beside-ui $(STATE) $(STATE)-exercises
 	@libexec/remove-results results/$(EDITION)
 	rm -rf $(STATE)/airflow $(STATE)-exercises $(STATE)/{config,initdb,dags}.done
 

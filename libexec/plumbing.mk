@@ -84,13 +84,18 @@ include editions/$(EDITION)/edition.mk
 TODAY := $(shell date -u +%F)
 # An installation of Airflow is a folder with its airflow.cfg and its metadata database. Another database
 # or executor is another installation, beside this one, and so are the exercises; the environment is the same.
-EXERCISE := $(filter exercise,$(MAKECMDGOALS))
-$(if $(EXERCISE),$(if $(filter-out exercise,$(MAKECMDGOALS)),$(error make exercise goes without other targets)))
+EXERCISE := $(if $(filter exercise,$(MAKECMDGOALS))$(N),exercise)
+$(if $(EXERCISE),$(if $(filter-out exercise ui stop,$(MAKECMDGOALS)),$(error N= is for make exercise and make ui,\
+    which go without other targets)))
 BASE := .sandbox/$(EDITION)
 AIRFLOW_SANDBOX := $(EDITION)$(if $(filter celery,$(EXECUTOR)),-celery,$(if \
     $(filter postgres,$(DB)),-postgres,$(EXERCISE:%=-%s)))
 STATE := .sandbox/$(AIRFLOW_SANDBOX)
 LOCK := editions/$(EDITION)/requirements.txt
+# The exercises' DAGs folder is a link to the one that is done, so that running servers find that, too.
+ifneq ($(EXERCISE),)
+DAGS := $(STATE)/dags
+endif
 export $(VARIABLES) AIRFLOW_SANDBOX PYTHON_MIN PYTHON_MAX BAD_IN_PATH
 
 # A file NAME.done is touched when the step has succeeded. It depends on NAME.inputs, which libexec/repair-state

@@ -9,6 +9,7 @@ import pytest
 from airflow_sandbox.exercises import Notes, numbers_in
 from support.exercises import FOLDERS, NUMBERS, copy_of, exercise, predict
 from support.groups import in_two_groups
+from support.pages import READY, Served
 from support.walk import BLOCK, pattern, steps_of
 
 
@@ -32,7 +33,12 @@ ONLY_PREDICTED = [
 
 @pytest.fixture(scope="module")
 def checkout(new_checkout):
-    return new_checkout()
+    """A checkout in which servers for the exercises are running."""
+    checkout = new_checkout()
+    served = Served(checkout, READY, "N=1") if checkout.edition == "3" else None
+    yield checkout
+    if served:
+        served.stop()
 
 
 def test_each_has_a_page_of_a_screen_and_asks_for_the_numbers_that_the_solution_has():

@@ -365,6 +365,7 @@ class BesideUI(Backfill):
         print(f"   to watch it: {self.ui.page_of(self.dag_id, runs)}")
         if self.was_paused:
             self.database.pause_dag(self.dag_id, False)
+        if self.was_paused and "RUN_AGAIN" not in os.environ:  # an exercise has no schedule
             print(f"   {self.dag_id} is switched on now, which every run there needs, so")
             print("   Airflow also runs it for today; the switch is beside its name")
 

@@ -12,13 +12,15 @@ from airflow_sandbox.errors import UserError
 from airflow_sandbox.exercises import ROOT, numbers_in
 from airflow_sandbox.interruption import Relay
 from airflow_sandbox.paths import shown
+from airflow_sandbox.ui import find_running
 
 LINE = re.compile(r"\[backfill progress\] \| (.*)")
 
 
 class Sandbox:
-    """Airflow with nothing but the DAG of one file, and an empty database.
+    """Airflow with nothing but the DAG of one file, and nothing of earlier runs.
 
+    Its servers may be running (`make ui N=...`); the backfill uses these then.
     exercise: the Exercise. file: its DAG file, the learner's or the solution's. read: the command
     that lets Airflow read the DAG files. backfill: the words of the command that runs a backfill,
     with DAG for the name of the DAG.
@@ -30,9 +32,12 @@ class Sandbox:
         self.environment = {**os.environ, "RUN_AGAIN": exercise.again}
         self.stopped = Relay().received  # the command that runs receives them, too, and tidies up
         self.home = Path(os.environ["AIRFLOW_HOME"])
-        for old in self.home.glob("airflow.db*"):
-            old.unlink()
-        shutil.copy(self.home.with_name("empty.db"), self.home / "airflow.db")
+        if find_running(self.home):
+            self.call(["airflow", "dags", "delete", "--yes", self.dag_id])  # if there is one
+        else:
+            for old in self.home.glob("airflow.db*"):
+                old.unlink()
+            shutil.copy(self.home.with_name("empty.db"), self.home / "airflow.db")
         shutil.rmtree(self.home / f"logs/dag_id={self.dag_id}", ignore_errors=True)
 
     def call(self, command, show=False):
@@ -58,10 +63,11 @@ class Sandbox:
 
     def read(self):
         """Let Airflow read the DAG file; raises UserError if there is no such DAG in it."""
-        folder = f"core.dags_folder={self.file.parent}"
-        code, output = self.call([ROOT / "libexec/set-config", self.home / "airflow.cfg", folder])
-        if not code:
-            code, output = self.call([self.read_command])
+        new = self.home.with_name("dags.new")
+        new.unlink(missing_ok=True)
+        new.symlink_to(self.file.parent)
+        new.replace(self.home.with_name("dags"))
+        code, output = self.call([self.read_command])
         if code or self.dag_id not in (self.home / "dags.stored").read_text("utf-8").split():
             why = "\n".join(re.findall(r"^[a-z]+-[a-z]+: (.*)", output, re.MULTILINE))
             none = f"{shown(self.file)} has no DAG {self.dag_id}"

@@ -4,6 +4,7 @@ It keeps to Python 3.7, for Airflow 1.10.
 """
 
 import json
+import os
 import re
 
 from airflow_sandbox.paths import shown
@@ -21,6 +22,7 @@ def place_of(frames):
     frames: (file, line, function) as in a traceback, the deepest one last. Empty if none is.
     """
     for file, line, function in reversed(frames):
+        file = os.path.realpath(file)
         if not NOT_OURS.search(shown(file)):
             inside = f", in {function}" if function not in ("", "<module>") else ""
             return f"{shown(file)}:{line}{inside}"

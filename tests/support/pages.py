@@ -20,7 +20,7 @@ class Served:
     """`make ui` in a checkout, at a free port, from its start until it prints a certain line."""
 
     def __init__(self, checkout, until, *arguments):
-        self.checkout, self.port = checkout, free_port()
+        self.checkout, self.port, self.arguments = checkout, free_port(), arguments
         self.make = checkout.start("make", "ui", f"PORT={self.port}", *arguments)
         self.output = read_until(self.make, until)
 
@@ -52,7 +52,7 @@ class Served:
 
     def stop(self):
         """End it, if it has not been ended yet."""
-        self.checkout.make("stop")
+        self.checkout.make("stop", *self.arguments)
         self.make.communicate(timeout=60)
 
     def log_in(self, password):
