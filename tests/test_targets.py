@@ -2,12 +2,9 @@
 
 import re
 import shutil
-import tempfile
-from pathlib import Path
 
 import pytest
-from support.checkouts import PROJECT, Checkout
-from support.pages import find_browser
+from support.checkouts import PROJECT
 from support.walk import readme_steps
 
 WALK = "test_readme.py::test_the_readme_and_then_the_page_of_the_ui_can_be_followed"
@@ -34,8 +31,8 @@ RUN_BY = {
     "test": "test_targets.py::test_make_verify_and_make_test_run_the_tests_of_an_edition",
     "test-all": "test_targets.py::test_make_test_all_runs_those_of_every_edition",
     "lint": "test_targets.py::test_make_lint_finds_what_is_wrong",
-    "screenshots": "test_targets.py::test_make_screenshots_renews_the_pictures_and_sees_the_pages",
-    "bench": "test_targets.py::test_make_bench_measures_everything_and_leaves_no_process",
+    "screenshots": "test_long_targets.py::test_make_screenshots_renews_the_pictures_and_sees_the_pages",
+    "bench": "test_long_targets.py::test_make_bench_measures_everything_and_leaves_no_process",
     "doctor": "test_targets.py::test_make_doctor_finds_all_that_is_required",
     "lock": "test_targets.py::test_make_lock_pins_the_newest_versions_with_hashes",
     "clean": CLEAN,
@@ -54,28 +51,6 @@ def test_every_target_of_the_help_is_run_by_a_test(new_checkout):
         assert proof != WALK or ["make", target] in typed, target
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(1200)
-def test_make_bench_measures_everything_and_leaves_no_process(new_checkout):
-    checkout = new_checkout()
-    span = ["START=2024-01-01", "END=2024-01-04"]  # instead of the 22 days that it takes by itself
-    printed = checkout.succeed("bench", "ROUNDS=1", *span, timeout=3600)
-    table = printed[printed.index("\n1 round ") :]
-    rows = re.findall(r"^(\S.*?) : .*? +([\d.]+) s +([\d.]+) s +([\d.]+)", table, re.MULTILINE)
-    titles, *figures = zip(*rows, strict=True)
-    backfills = ["a backfill of 4 days"] * 3
-    assert titles == ("regress.py", "a second make env", "make all, warm", *backfills), printed
-    assert all(float(figure) > 0 for column in figures for figure in column), printed
-    assert re.search(
-        r"4 days : .* tasks a second, [\d.]+ : [\d.]+ s of CPU a task$", table, re.MULTILINE
-    )
-    started = {*titles, "on Postgres", "with Celery"}
-    assert all(f"round 1 of 1: {title} ...\n" in printed for title in started)
-    days = {f"2024-01-{day:02}" for day in range(1, 5)}
-    assert {path.name for path in (checkout.path / "results/3").iterdir()} == days
-    assert checkout.processes() == []
-
-
 def test_make_lock_pins_the_newest_versions_with_hashes(new_checkout):
     checkout = new_checkout()
     names = "editions/3/requirements.txt", "editions/3/scale.txt", "tests/tools.txt"
@@ -91,22 +66,6 @@ def test_make_lock_pins_the_newest_versions_with_hashes(new_checkout):
         assert re.search(rf"^{package}==\d", text, re.MULTILINE)
         pinned = re.findall(r"^\S+==.* \\\n    --hash=sha256:[0-9a-f]{64}", text, re.MULTILINE)
         assert len(pinned) == len(re.findall(r"^[\w-]", text, re.MULTILINE)) > 20
-
-
-@pytest.mark.slow
-def test_make_screenshots_renews_the_pictures_and_sees_the_pages():
-    find_browser()
-    # Its own tests, in checkouts of their own, are below this one, and the path of a browser's
-    # socket has room for 107 bytes.
-    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
-        checkout = Checkout(Path(folder).resolve() / "kit", "3")
-        pictures = [checkout.path / f"docs/ui-{name}.png" for name in ("graph", "log")]
-        for picture in pictures:
-            picture.unlink()
-        printed = checkout.succeed("screenshots")
-        for picture in pictures:
-            assert picture.read_bytes().startswith(b"\x89PNG\r\n\x1a\n"), printed
-        assert checkout.processes() == []
 
 
 def test_make_doctor_finds_all_that_is_required(new_checkout):

@@ -29,8 +29,8 @@ LOCKS        := editions/3/requirements editions/3/scale tests/tools
 LOCK_OPTIONS := --python-version 3.10
 
 VERIFY := tests/test_end_to_end.py tests/test_control.py tests/test_dag.py tests/test_sandbox.py
-# The tests of the pages in a browser are run by make screenshots, which one of the others runs.
-TESTS  := --ignore=tests/test_browser.py
+# The rest takes several hosts, a browser, or minutes: .ci/run runs it.
+TESTS  := $(addprefix --ignore=tests/test_,browser.py hosts.py long_targets.py)
 
 # Later files have the last word. (macOS can't fork safely.)
 SETTINGS := editions/3/settings.cfg $(if $(wildcard /proc/self/stat),editions/3/settings-linux.cfg) \
