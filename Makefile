@@ -90,7 +90,7 @@ results: begin $(PACKAGES) $(NO_RESULTS)
 report: begin $(PACKAGES) $(NO_RESULTS)
 	@libexec/step "Write the report" bin/sandbox python pipeline/make_report.py "$(RESULTS)/$$EDITION/$$END"
 
-## ui : start the Airflow UI on localhost, until make stop; with N=1, for the exercises
+## ui : start the Airflow UI on localhost, until make stop
 ui: begin $(if $(EXERCISE),$(STATE)/initdb.done,$(STATE)/dags.done)
 	$(if $(EXERCISE),,@libexec/check-dag $(STATE))
 	@rm -f .sandbox/last-make # give up the lock, so that make backfill can run beside this

@@ -42,7 +42,7 @@ PYTHON ?=
 DATA_URL ?=
 #: the port of the Airflow UI: http://127.0.0.1:PORT/
 PORT ?= 8080
-#: exercise number
+#: exercise number; make ui N=1 serves the exercises
 N :=
 #: 1 restores the exercise's DAG; yours is kept beside it
 RESET :=
