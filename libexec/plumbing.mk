@@ -53,6 +53,8 @@ ROUNDS ?= 3
 #: 1 shows all that Airflow logs, as it goes
 V ?=
 
+# Before there is another SHELL, make runs this without any; make 3.81 would hand all below to one.
+TODAY := $(shell date -u +%F)
 # Strict settings: a misspelt variable is reported, and a failing command stops the recipe.
 MAKEFLAGS += --warn-undefined-variables --no-builtin-rules
 SHELL := bash
@@ -81,7 +83,6 @@ $(foreach name,$(filter-out $(VARIABLES) SHELL,$(.VARIABLES)),$(if $(filter comm
 $(if $(filter $(wildcard editions/*/edition.mk),editions/$(EDITION)/edition.mk),,\
     $(error EDITION=$(EDITION) is not an edition; these are: $(notdir $(wildcard editions/*))))
 include editions/$(EDITION)/edition.mk
-TODAY := $(shell date -u +%F)
 # An installation of Airflow is a folder with its airflow.cfg and its metadata database. Another database
 # or executor is another installation, beside this one, and so are the exercises; the environment is the same.
 EXERCISE := $(if $(filter exercise,$(MAKECMDGOALS))$(N),exercise)
