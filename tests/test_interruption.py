@@ -184,6 +184,25 @@ def test_a_second_make_is_refused_in_one_line_and_the_first_one_goes_on(new_chec
 
 @guarantee(
     "Concurrency",
+    "two containers, or a container and its host, with one checkout",
+    "as two makes; what a killed container has left is free after five seconds",
+)
+def test_a_make_of_another_container_is_refused_and_one_that_was_killed_is_not(new_checkout):
+    checkout = new_checkout()
+    apart = ["unshare", "--fork", "--pid", "--mount-proc", "--kill-child"]
+    if checkout.run(*apart, "true").returncode:
+        pytest.skip("this machine lets nobody have process numbers of their own (unshare)")
+    first = start(checkout, "list-tasks", sign="== Let Airflow make")
+    second = checkout.run(*apart, "make", "clean")
+    assert second.returncode == 2
+    assert "another make is at work in this checkout, in another container" in second.stderr
+    group(first, signal.SIGKILL)
+    assert_over(checkout, first)
+    assert checkout.run(*apart, "make", "clean").returncode == 0
+
+
+@guarantee(
+    "Concurrency",
     "twelve makes at the same moment",
     "one is at work, eleven are refused",
 )
@@ -231,7 +250,7 @@ def test_a_damaged_lock_is_nobodys(new_checkout):
         lock.unlink(missing_ok=True)
         damage()
         checkout.succeed("begin")
-        assert re.match("[0-9]+ [^ ]", os.readlink(lock))
+        assert re.match("[0-9]+ [^ ]+ [^ ]", os.readlink(lock))
         assert sorted(os.listdir(checkout.path / ".sandbox")) == ["3", "last-make"]
 
 

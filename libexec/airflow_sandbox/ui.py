@@ -10,7 +10,6 @@ import shlex
 import subprocess
 import time
 from datetime import datetime, timezone
-from pathlib import Path
 
 import psutil
 
@@ -18,7 +17,7 @@ from airflow_sandbox.commands import make_command
 from airflow_sandbox.errors import UserError
 from airflow_sandbox.metadata_db import open_database
 from airflow_sandbox.paths import shown, write_whole
-from airflow_sandbox.process_tree import ProcessTree, members
+from airflow_sandbox.process_tree import ProcessTree, created_at, members
 from airflow_sandbox.servers import HOST, Servers, is_free, listeners, url
 from airflow_sandbox.waiting import Asking, status_line
 
@@ -36,22 +35,20 @@ def record_of(home):
 
 
 # AIRFLOW_HOME/ui.running names who serves the UI, for libexec/refuse-beside-ui as well: process
-# number, port, and when the process started, as libexec/processes.sh says it. It counts only while
-# the lock of the tree's record is held.
+# number, port, and when the process was created. It counts only while the lock of the tree's record
+# is held.
 def who_serves(home):
-    """Return (process number, port) of who serves the UI, or None; it may have been killed."""
+    """Return (process number, port, when created) of who serves the UI, or None; it may have been
+    killed."""
     try:
-        pid, port, _ = (home / "ui.running").read_text().split(None, 2)
+        pid, port, created = (home / "ui.running").read_text().split()
     except FileNotFoundError:
         return None
-    return int(pid), int(port)
+    return int(pid), int(port), float(created)
 
 
 def _say_that_we_serve(home, port):
-    script = Path(__file__).parent.with_name("processes.sh")
-    start_time = '. "$0" && start_time_of "$1"'
-    started = subprocess.check_output(["bash", "-c", start_time, str(script), str(os.getpid())])
-    write_whole(home / "ui.running", f"{os.getpid()} {port} {started.decode()}")
+    write_whole(home / "ui.running", f"{os.getpid()} {port} {created_at(os.getpid())}\n")
 
 
 def _say_that_nobody_serves(home):
@@ -295,7 +292,9 @@ def stop(home):
         if found is None:
             again = make_command("stop")
             raise UserError(f"it is just starting or ending; once more: {again}") from None
-        pid, port = found
+        pid, port, created = found
+        if created_at(pid) != created:
+            raise UserError("it is served in another container or on another machine; end it there")
         with contextlib.suppress(psutil.NoSuchProcess):
             server = psutil.Process(pid)
             server.terminate()
