@@ -160,14 +160,14 @@ lock: begin $(if $(wildcard $(BASE)/env/bin/python),,$(BASE)/env.done)
 	@libexec/step "Renew the lock" libexec/make-lock $(LOCKS) $(LOCK_OPTIONS)
 
 ## clean : remove runs, results and state; keep the environment
-clean: begin
+clean: claim
 	@libexec/refuse-beside-ui $(STATE) $(STATE)-exercises
 	@libexec/remove-results results/$(EDITION)
-	rm -rf $(STATE)/airflow $(STATE)-exercises $(STATE)/{config,initdb,dags}.done
+	@libexec/remove $(STATE)/airflow $(STATE)-exercises $(STATE)/{config,initdb,dags}.done
 
 ## distclean : remove everything that the kit has made
-distclean: begin
+distclean: claim
 	@libexec/refuse-beside-ui .sandbox/*
 	@libexec/remove-results results/*
-	rm -rf .sandbox .pytest_cache .ruff_cache
+	@libexec/remove .sandbox .pytest_cache .ruff_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +

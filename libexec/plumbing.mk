@@ -115,10 +115,13 @@ NO_RESULTS := $(if $(filter dag_test,$(DAG)),$(if $(wildcard $(RESULTS)/$(EDITIO
 preflight:
 	@bash libexec/preflight
 
-# Before each step: check the variables, lock the checkout, and repair what a killed make has left.
-begin: preflight
+# Before anything is touched: check the variables, and lock the checkout.
+claim: preflight
 	@libexec/check-input $(filter ui worker exercise exercises,$(MAKECMDGOALS))
 	@libexec/lock-checkout
+
+# Before each step: repair what a killed make has left.
+begin: claim
 	@libexec/repair-state $(BASE) $(STATE) $(INPUTS)
 
 # The check that `make all` starts with, so that it does not stop half-way.
@@ -158,5 +161,5 @@ help:
 	              settings = settings sprintf("  %-20s %s\n", setting, meaning) } \
 	    END     { printf "\nVariables and their values now, as in: make backfill START=2026-01-01\n%s", settings }' Makefile libexec/plumbing.mk
 
-.PHONY: begin preflight prerequisites tools test-env all env config initdb list-dags list-tasks backfill results report
+.PHONY: claim begin preflight prerequisites tools test-env all env config initdb list-dags list-tasks backfill results report
 .PHONY: ui stop worker exercises exercise verify test test-all lint screenshots bench doctor lock clean distclean help

@@ -294,7 +294,8 @@ def stop(home):
             raise UserError(f"it is just starting or ending; once more: {again}") from None
         pid, port, created = found
         if created_at(pid) != created:
-            raise UserError("it is served in another container or on another machine; end it there")
+            where = "in another container or on another machine"
+            raise UserError(f"it is served {where}; end it there") from None
         with contextlib.suppress(psutil.NoSuchProcess):
             server = psutil.Process(pid)
             server.terminate()
