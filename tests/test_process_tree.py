@@ -97,3 +97,14 @@ def test_the_next_tree_ends_what_one_killed_with_its_watchdog_has_left(record, t
     with ProcessTree(record) as tree:
         assert tree.leftovers == 1
     assert members(record) == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="there is no /proc")
+def test_there_is_room_for_a_socket_however_long_the_path_of_the_checkout_is(tmp_path):
+    record = tmp_path / ("long" * 30) / "a tree.processes"
+    record.parent.mkdir()
+    code = "import multiprocessing; print(multiprocessing.Manager().list([1]))"
+    with (tmp_path / "output").open("wb") as file, ProcessTree(record) as tree:
+        assert tree.start([sys.executable, "-c", code], file).wait(60) == 0
+    assert (tmp_path / "output").read_text() == "[1]\n"
+    assert not record.with_suffix(".tmp").exists()
