@@ -75,7 +75,7 @@ def test_without_its_run_bits_it_says_how_to_have_them_back(checkout):
 
 @guarantee(
     "The place",
-    "a file system mounted with noexec, or one without symbolic links",
+    "a file system mounted with noexec, or one without symbolic links or file locks",
     "refused",
 )
 def test_where_nothing_can_be_run_it_says_so(checkout):
@@ -88,17 +88,26 @@ def test_where_nothing_can_be_run_it_says_so(checkout):
 
 @guarantee(
     "The place",
-    "a file system mounted with noexec, or one without symbolic links",
+    "a file system mounted with noexec, or one without symbolic links or file locks",
     "refused",
 )
-def test_where_there_are_no_links_it_says_so(checkout):
+@pytest.mark.parametrize(
+    ("calls", "error", "words"),
+    [
+        ("symlink,symlinkat", "EPERM", "has no symbolic links"),
+        ("flock", "ENOSYS", "has no file locks (Function not implemented)"),
+    ],
+)
+def test_where_there_are_no_links_or_locks_it_says_so(checkout, calls, error, words):
     if not shutil.which("strace"):
-        pytest.skip("only strace can make links impossible")
+        pytest.skip("only strace can make links and locks impossible")
+    fault = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", f"inject={calls}:error={error}"]
+    fault += ["-e", f"trace={calls}"]
+    if calls == "flock":  # where there is an environment, its Python asks
+        assert words in checkout.run(*fault, "make", "begin").stderr
     shutil.rmtree(checkout.path / ".sandbox")
-    calls = "symlink,symlinkat"
-    no_links = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", f"inject={calls}:error=EPERM"]
-    outcome = checkout.run(*no_links, "-e", f"trace={calls}", "make", "all")
-    refused(outcome, "has no symbolic links", str(checkout.path))
+    outcome = checkout.run(*fault, "make", "all")
+    refused(outcome, words, str(checkout.path))
     assert not list(checkout.path.glob(".sandbox*"))
 
 
