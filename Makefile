@@ -163,11 +163,11 @@ lock: begin $(if $(wildcard $(BASE)/env/bin/python),,$(BASE)/env.done)
 clean: claim
 	@libexec/refuse-beside-ui $(STATE) $(STATE)-exercises
 	@libexec/remove-results results/$(EDITION)
-	@libexec/remove $(STATE)/airflow $(STATE)-exercises $(STATE)/{config,initdb,dags}.done
+	$(call REMOVE,$(STATE)/airflow $(STATE)-exercises $(addprefix $(STATE)/,config.done initdb.done dags.done))
 
 ## distclean : remove everything that the kit has made
 distclean: claim
 	@libexec/refuse-beside-ui .sandbox/*
 	@libexec/remove-results results/*
-	@libexec/remove .sandbox .pytest_cache .ruff_cache
+	$(call REMOVE,.sandbox .pytest_cache .ruff_cache)
 	find . -name __pycache__ -prune -exec rm -rf {} +

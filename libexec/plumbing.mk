@@ -120,6 +120,9 @@ claim: preflight
 	@libexec/check-input $(filter ui worker exercise exercises,$(MAKECMDGOALS))
 	@libexec/lock-checkout
 
+# A task may have left what can't be written to.
+REMOVE = @echo "rm -rf $(1)"; rm -rf $(1) 2>/dev/null || { chmod -R u+rwX $(1) 2>/dev/null || true; rm -rf $(1); }
+
 # Before each step: repair what a killed make has left.
 begin: claim
 	@libexec/repair-state $(BASE) $(STATE) $(INPUTS)

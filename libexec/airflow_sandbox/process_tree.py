@@ -34,8 +34,7 @@ MARK = "AIRFLOW_SANDBOX_TREE"
 PATIENCE = 10  # seconds that the kernel gets to end what was killed; it needs milliseconds
 WATCHDOG_PATIENCE = 2  # seconds that the watchdog of another tree gets to do so
 LOOK = 1  # seconds between two looks for new sessions
-# The path of a socket has 107 bytes at most; that of multiprocessing's ends in 33 of its own.
-LONGEST_TMPDIR = 74
+LONGEST_TMPDIR = 74  # bytes: a socket's path has at most 107, and multiprocessing adds 33
 
 
 def sessions(file):
@@ -177,7 +176,7 @@ class ProcessTree:
             [sys.executable, "-m", "airflow_sandbox.process_tree", str(self.record)],
             stdin=subprocess.PIPE,
             pass_fds=[self._lock.fileno()],
-            cwd=str(self.record.parent),  # see _tmpdir()
+            cwd=str(self.record.parent),  # which start() uses
             start_new_session=True,  # Ctrl-C is for this process, which then closes the pipe
         )
         return self
@@ -202,6 +201,11 @@ class ProcessTree:
         environment: variables on top of this process's.
         """
         self._started = True
+        folder = temporary(self.record)
+        folder.mkdir(mode=0o700, exist_ok=True)
+        # Linux has a short path for it, too.
+        short = f"/proc/{self._watchdog.pid}/cwd/{folder.name}"
+        is_long = len(os.fsencode(str(folder))) > LONGEST_TMPDIR
         process = subprocess.Popen(
             command,
             stdin=stdin,
@@ -210,7 +214,7 @@ class ProcessTree:
             start_new_session=True,
             env={
                 **os.environ,
-                "TMPDIR": self._tmpdir(),
+                "TMPDIR": short if is_long and os.path.exists(short) else str(folder),
                 **environment,
                 MARK: str(self.record),
             },
@@ -218,15 +222,6 @@ class ProcessTree:
         with self.record.open("a") as record:
             record.write(f"{process.pid} {created_at(process.pid)}\n")
         return process
-
-    def _tmpdir(self):
-        """Make the folder for temporary files; return its path, or on Linux a shorter one if that
-        leaves no room for a socket."""
-        folder = temporary(self.record)
-        folder.mkdir(mode=0o700, exist_ok=True)
-        short = f"/proc/{self._watchdog.pid}/cwd/{folder.name}"
-        is_long = len(os.fsencode(str(folder))) > LONGEST_TMPDIR
-        return short if is_long and os.path.exists(short) else str(folder)
 
 
 if __name__ == "__main__":
