@@ -121,7 +121,8 @@ claim: preflight
 	@libexec/lock-checkout
 
 # A task may have left what can't be written to.
-REMOVE = @echo "rm -rf $(1)"; rm -rf $(1) 2>/dev/null || { chmod -R u+rwX $(1) 2>/dev/null || true; rm -rf $(1); }
+REMOVE = @echo "rm -rf $(1)"; rm -rf $(1) 2>/dev/null || { chmod -R u+rwX $(1) 2>/dev/null || true; rm -rf $(1); } || \
+    { echo "make: if these are another user's, make them yours: sudo chown -R $$(id -u) .sandbox" >&2; exit 1; }
 
 # Before each step: repair what a killed make has left.
 begin: claim

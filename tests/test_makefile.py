@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.checkouts import Checkout
+from support.checkouts import Checkout, dag_file
 from support.guarantees import guarantee
 
 MAKEFILE = Path(__file__).resolve().parent.parent / "Makefile"
@@ -49,7 +49,7 @@ def test_the_help_lists_every_target_and_every_variable(checkout):
     shown = checkout.make("help").stdout
     assert checkout.make().stdout == shown
     phony = set(re.findall(r"[\w-]+", " ".join(re.findall(r"^\.PHONY:(.*)", text, re.MULTILINE))))
-    assert phony - {"begin", "preflight", "prerequisites", "tools", "test-env"} == set(
+    assert phony - {"claim", "begin", "preflight", "prerequisites", "tools", "test-env"} == set(
         re.findall(r"^  make ([\w-]+)", shown, re.MULTILINE)
     )
     variables = re.search(r"^VARIABLES := (.*\\\n.*)", text, re.MULTILINE)[1].split()
@@ -127,10 +127,22 @@ def test_a_changed_file_brings_back_the_steps_that_depend_on_it(done, changed, s
         assert plan(done, "list-dags") == ["List the DAGs"]
 
 
+@guarantee(
+    "The place",
+    "a link in `dags/` to the checkout, to the whole disk, to itself or to nothing",
+    "Airflow reads no folder twice: one line names the link; all else works",
+)
 def test_links_that_lead_in_a_circle_and_large_files_are_inputs_like_others(new_checkout):
     checkout = new_checkout()
-    (checkout.path / "dags/project").symlink_to("..")
+    dags = dag_file(checkout).parent
+    for name, target in ("itself", "itself"), ("nothing.py", "gone"), ("disk", "/"), ("me", "."):
+        (dags / name).symlink_to(target)
     (checkout.path / "disk").symlink_to("/")
+    if checkout.edition != "1.10":  # which follows it to the end
+        outcome = checkout.make("list-dags")
+        said = "store-dags: Airflow reads no folder twice, and a link leads to one again:"
+        assert said in outcome.stderr and "Traceback" not in outcome.stderr
+    (dags / "disk").unlink()
     large = checkout.path / "data/large.bin"
     inputs = checkout.state / "dags.inputs"
     seen = []
