@@ -276,6 +276,17 @@ def test_without_dev_shm_it_says_so(ready):
     assert "/dev/shm" in outcome.stderr and "mount -t tmpfs" in outcome.stderr
 
 
+@guarantee(
+    "The machine",
+    "a limit of the shell (ulimit -f, -n, -u, -v) that is too low",
+    "one line that names it, if a step fails",
+)
+def test_a_low_limit_is_named(ready):
+    low = "ulimit -f 1000; ulimit -n 99; libexec/step Fail false"
+    said = ready.run("bash", "-c", low).stderr
+    assert re.findall(r"limit \(ulimit -(.)\) is (\d+), and", said) == [("f", "1000"), ("n", "99")]
+
+
 def tree(process):
     """Return a process and all below it, as psutil.Process."""
     process = psutil.Process(process.pid)

@@ -165,6 +165,18 @@ def test_where_processes_are_hidden_it_says_so(checkout, stranger):
 
 
 @guarantee(
+    "The machine",
+    "a clock that was never set",
+    "refused",
+)
+def test_a_clock_of_1970_is_refused(checkout, tmp_path):
+    (tmp_path / "date").write_text('#!/bin/sh\nexec /bin/date -d @0 "$@"\n')
+    (tmp_path / "date").chmod(0o755)
+    old = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    refused(checkout.make("all", env=old), "the clock says Thu Jan  1 00:00:00 UTC 1970; set it")
+
+
+@guarantee(
     "The place",
     "a user without a name",
     "works",
