@@ -15,7 +15,8 @@ include libexec/plumbing.mk
 
 ## all : everything below, from the environment to the results
 all: prerequisites env config initdb list-dags list-tasks backfill results
-	@echo "   next: make report, or make ui; for everything else: make help"
+	@. libexec/installation.sh; words=$$given$$variables; [ "$$DAG" != dag_test ] || report="make report$$words, or "; \
+	    echo "   next: $${report:-}make ui$$words; for everything else: make help"
 
 ## env : make the environment: a Python with the locked packages
 env: begin $(PACKAGES)
@@ -122,7 +123,7 @@ exercise: begin $(STATE)/initdb.done
 verify: test-env
 	@$(call PYTEST,"Verify edition $(EDITION)",-v -n 2) $(VERIFY) || { . libexec/installation.sh; \
 	    echo "verify: some tests failed, which are named above. To run the DAG alone and see why it" \
-	    "fails: make all$${variables:+ $$variables}. What a message means: docs/troubleshooting.md" >&2; exit 1; }
+	    "fails: make all$$given$$variables. What a message means: docs/troubleshooting.md" >&2; exit 1; }
 
 ## test : run all tests, for those who change the kit
 test: test-env

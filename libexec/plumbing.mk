@@ -97,7 +97,13 @@ LOCK := editions/$(EDITION)/requirements.txt
 ifneq ($(EXERCISE),)
 DAGS := $(STATE)/dags
 endif
-export $(VARIABLES) AIRFLOW_SANDBOX PYTHON_MIN PYTHON_MAX BAD_IN_PATH
+# For messages that name the whole command again (libexec/installation.sh): the goals, and the variables that were
+# given. A make that a make has started has all others in the environment, too; these were not given to it.
+GIVEN := command $(if $(filter undefined,$(origin SANDBOX_GIVEN)),environment)
+SANDBOX_GIVEN := $(foreach name,$(filter-out $(if $(filter postgres,$(DB)),,DB_URL BROKER_URL),$(VARIABLES)),$(if \
+    $(filter $(GIVEN),$(firstword $(origin $(name)))),$(name)))
+SANDBOX_GOALS := $(MAKECMDGOALS)
+export $(VARIABLES) SANDBOX_GIVEN SANDBOX_GOALS AIRFLOW_SANDBOX PYTHON_MIN PYTHON_MAX BAD_IN_PATH
 
 # A file NAME.done is touched when the step has succeeded. It depends on NAME.inputs, which libexec/repair-state
 # writes when the content of these inputs has changed.

@@ -17,6 +17,7 @@ from pathlib import Path
 import psutil
 
 from airflow_sandbox.celery_workers import API_URL
+from airflow_sandbox.commands import make_command
 from airflow_sandbox.errors import UserError
 from airflow_sandbox.interruption import ignore_signals
 from airflow_sandbox.logs import tail
@@ -78,8 +79,8 @@ class Backfill:
             self.was_paused = self.database.dag_is_paused(self.dag_id)
         except LookupError as error:
             raise UserError(
-                f"the metadata database knows no DAG {self.dag_id!r}; make list-dags shows which"
-                " it knows"
+                f"the metadata database knows no DAG {self.dag_id!r}; {make_command('list-dags')}"
+                " shows which it knows"
             ) from error
 
     def create(self):
