@@ -9,7 +9,6 @@ import http.client
 import itertools
 import os
 import re
-import shlex
 import time
 from collections import namedtuple
 from pathlib import Path
@@ -17,8 +16,9 @@ from pathlib import Path
 import psutil
 
 from airflow_sandbox.celery_workers import API_URL
-from airflow_sandbox.commands import make_command
+from airflow_sandbox.commands import make_command, sandbox_command
 from airflow_sandbox.errors import UserError
+from airflow_sandbox.hints import with_hint
 from airflow_sandbox.interruption import ignore_signals
 from airflow_sandbox.logs import tail
 from airflow_sandbox.metadata_db import open_database
@@ -94,9 +94,9 @@ class Backfill:
         if process.returncode or not backfills:
             text = log.read_text(errors="replace")
             if refusal := REFUSAL.search(text.rstrip().rpartition("\n")[2]):
-                raise UserError(f"Airflow creates no backfill: {refusal[1]}")
+                raise UserError(f"Airflow creates no backfill: {with_hint(refusal[1])}")
             if wrong := WRONG_USAGE.search(text):
-                raise UserError(f"airflow backfill create: {wrong[1]}", 2)
+                raise UserError(f"airflow backfill create: {with_hint(wrong[1])}", 2)
             raise UserError(
                 f"airflow backfill create failed; the end of {shown(log)}:\n{tail(log)}"
             )
@@ -119,7 +119,7 @@ class Backfill:
             task_id, pool = missing[0]
             raise UserError(
                 f"task {task_id} of {self.dag_id} asks for the pool {pool!r}, which does not exist;"
-                f" create it: bin/sandbox airflow pools set {shlex.quote(pool)} 1 ''"
+                f" create it: {sandbox_command('airflow', 'pools', 'set', pool, '1', '')}"
             )
 
     def runs(self, backfill_id):
@@ -368,7 +368,8 @@ class BesideUI(Backfill):
             self.database.pause_dag(self.dag_id, False)
         if self.was_paused and "RUN_AGAIN" not in os.environ:  # an exercise has no schedule
             print(f"   {self.dag_id} is switched on now, which every run there needs, so")
-            print("   Airflow also runs it for today; the switch is beside its name")
+            print("   Airflow also runs it for today, and starts the runs of it that are queued;")
+            print("   the switch is beside its name")
 
 
 def pause_after(seconds):

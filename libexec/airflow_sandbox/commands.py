@@ -23,6 +23,12 @@ def make_command(target, **variables):
     return " ".join(["make", target, *words]) + os.environ.get("SANDBOX_VARIABLES", "")
 
 
+def sandbox_command(*words):
+    """Return a command for a prompt that runs these words in this process's installation."""
+    variables = os.environ.get("SANDBOX_VARIABLES", "").split()
+    return " ".join([*variables, "bin/sandbox", *map(shlex.quote, words)])
+
+
 def make_again(target, **changes):
     """Return a make command with all variables that make was given, such as OPTIONS.
 

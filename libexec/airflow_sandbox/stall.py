@@ -4,6 +4,7 @@ import re
 import time
 from collections import namedtuple
 
+from airflow_sandbox.logs import tail
 from airflow_sandbox.paths import shown
 from airflow_sandbox.progress import finished, name_of
 
@@ -47,6 +48,7 @@ class Stall:
         self.questions = []  # [(run, key, Popen, log file)] that were not answered yet
         self.reasons = {}  # {(logical date, key): Reason} since the last change
         self.retrying = set()
+        self.tried = {}  # {(run_id, key): how many tries there were before this backfill}
 
     def look(self, runs):
         """Take note of the runs, a list of metadata_db.Run; return whether they are deadlocked.
@@ -84,12 +86,16 @@ class Stall:
         """Say of each task that has failed and will be tried again that it has and will."""
         for run in runs:
             for key, ti in run.tasks.items():
+                # Airflow goes on counting where earlier runs of the day have ended.
+                before = ti.try_number - (ti.state is not None)
+                before = self.tried.setdefault((run.run_id, key), before)
                 if ti.state == "up_for_retry" and (run.run_id, key, ti) not in self.retrying:
                     self.retrying.add((run.run_id, key, ti))
+                    log = self.log_of(run, key, ti)
                     self.say(
-                        f"   {name_of(key)} of {run.logical_date} failed (try {ti.try_number} of"
-                        f" {ti.max_tries}) and will be tried again;"
-                        f" its log: {shown(self.log_of(run, key, ti))}"
+                        f"   {name_of(key)} of {run.logical_date} failed (try"
+                        f" {ti.try_number - before} of {ti.max_tries - before}) and will be tried"
+                        f" again; its log: {shown(log)}\n{tail(log, 5) if log.exists() else ''}"
                     )
 
     def show_queued(self, runs):
@@ -167,6 +173,8 @@ def reason_in(answer, state):
     for name, text in unmet:
         if at := AT.search(text.rstrip(".")):
             text = f"it will be tried again at {at[1].replace('T', ' ')} (UTC)"
+            if state == "up_for_retry":
+                text += "; the task's retry_delay= says when, five minutes by default"
         if name not in FOLLOWS | NOT_YET:
             return Reason(text, True, name != PAUSED)
     if state in COMING:
