@@ -15,8 +15,8 @@ include libexec/plumbing.mk
 
 ## all : everything below, from the environment to the results
 all: prerequisites env config initdb list-dags list-tasks backfill results
-	@. libexec/installation.sh; words=$$given$$variables; [ "$$DAG" != dag_test ] || report="make report$$words, or "; \
-	    echo "   next: $${report:-}make ui$$words; for everything else: make help"
+	@. libexec/installation.sh; echo "   next: $(if $(filter-out dag_test,$(DAG)),make ui DAG=$$DAG,make \
+	    report$$given$$variables, or make ui)$$variables; for everything else: make help"
 
 ## env : make the environment: a Python with the locked packages
 env: begin $(PACKAGES)
@@ -83,7 +83,9 @@ backfill: begin $(STATE)/dags.done
 results: begin $(PACKAGES) $(NO_RESULTS)
 	$(if $(filter dag_test,$(DAG)),@libexec/step "Show the results" bin/sandbox python \
 	    pipeline/print_results.py $(if $(filter $(START),$(END)),,--first "$$START") "$(RESULTS)/$$EDITION/$$END",\
-	    @echo "   what the tasks of $$DAG print is in $(STATE)/airflow/logs/dag_id=$$DAG")
+	    @. libexec/installation.sh; for logs in $(LOGS)/{dag_id=,}"$$DAG"; do if [ -d "$$logs" ]; then \
+	    echo "   what the tasks of $$DAG print is in $$logs"; exit; fi; done; \
+	    echo "   no task of $$DAG has run; to run it: make backfill$$given$$variables")
 
 ### After the tutorial
 

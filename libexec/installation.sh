@@ -19,23 +19,9 @@ variables_of() {
 
 # quoted TEXT: the text as one word of a command line.
 quoted() {
-    local quote="'" escaped="'\\''" text
-    text=${1//$quote/$escaped}
-    case $1 in '' | *[!A-Za-z0-9_./:=@,+-]*) text="'$text'" ;; esac
-    printf %s "$text"
-}
-
-# words_of NAME ...: the variables that have a value, each as " NAME=VALUE"; no value that may hold a password.
-words_of() {
-    local name value
-    for name; do
-        value=${!name:-}
-        case $name:$value in
-        *:) continue ;;
-        DB_URL:* | BROKER_URL:* | *_URL:*@*) value=... ;;
-        esac
-        printf ' %s=%s' "$name" "$(quoted "$value")"
-    done
+    local quote="'" escaped="'\\''"
+    case $1 in '' | *[!A-Za-z0-9_./:=@,+-]*) set -- "'${1//$quote/$escaped}'" ;; esac
+    printf %s "$1"
 }
 
 case ${EXECUTOR:-local}:${DB:-sqlite} in
@@ -45,14 +31,16 @@ celery:*) installation=${EDITION:-3}-celery ;;
 esac
 installation=${AIRFLOW_SANDBOX:-$installation}
 variables=$(variables_of "$installation")
-# The variables that make was given (SANDBOX_GIVEN has their names), so that a message can name the whole
-# command: in $variables those that decide what Airflow is used, in $given all others, in $again the command itself.
+# The variables that make was given (it names them in SANDBOX_GIVEN), so that a message can name a whole command: those
+# that decide what Airflow works with are in $variables, all others in $given, and $again is the command itself.
 given=''
-for name in ${SANDBOX_GIVEN-SHARED}; do
-    case $name in
-    EDITION | EXECUTOR | DB) ;; # see variables_of
-    DB_URL | SHARED | DAGS) variables=$variables$(words_of "$name") ;;
-    *) given=$given$(words_of "$name") ;;
+for name in ${SANDBOX_GIVEN-SHARED BROKER_URL API_URL DATA_URL}; do
+    word=" $name=$(quoted "${!name:-}")"
+    case $name:${!name:-} in
+    *: | EDITION:* | EXECUTOR:* | DB:*) ;;                                       # not set, or said by variables_of
+    DB_URL:* | BROKER_URL:* | *_URL:*@*) variables="$variables $name=..." ;; # may have a password
+    *_URL:* | SHARED:* | DAGS:*) variables=$variables$word ;;
+    *) given=$given$word ;;
     esac
 done
 # shellcheck disable=SC2034 # for those who source this

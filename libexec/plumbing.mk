@@ -116,6 +116,7 @@ $(BASE)/env.done $(BASE)/tools.done $(addprefix $(STATE)/,extras.done config.don
 PACKAGES := $(if $(filter postgres,$(DB)),$(STATE)/extras.done,$(BASE)/env.done)
 # The results of dag_test for a day need a backfill if there are none.
 RESULTS := $(if $(SHARED),$(SHARED)/)results
+LOGS := $(if $(SHARED),$(SHARED),$(STATE)/airflow)/logs
 NO_RESULTS := $(if $(filter dag_test,$(DAG)),$(if $(wildcard $(RESULTS)/$(EDITION)/$(END)/results.csv),,backfill))
 # Can the kit work in this checkout and on this machine?
 preflight:
@@ -123,7 +124,7 @@ preflight:
 
 # Before anything is touched: check the variables, and lock the checkout.
 claim: preflight
-	@libexec/check-input $(filter ui worker exercise exercises,$(MAKECMDGOALS))
+	@libexec/check-input $(filter report ui worker exercise exercises,$(MAKECMDGOALS))
 	@libexec/lock-checkout
 
 # A task may have left what can't be written to.

@@ -15,7 +15,7 @@ import re
 import sys
 from pathlib import Path
 
-from airflow_sandbox.commands import make_again
+from airflow_sandbox.commands import make_command
 from airflow_sandbox.errors import UserError
 
 HEADER = ["model", "formula", "train_mse", "test_mse"]
@@ -56,7 +56,7 @@ def last_results(folder, first):
 
 def again(folder):
     """Return the command that makes the results in a folder again."""
-    return make_again("backfill", START=None, END=None, DATE=folder.resolve().name)
+    return make_command("backfill", given=True, START=None, END=None, DATE=folder.resolve().name)
 
 
 def best_of(rows):

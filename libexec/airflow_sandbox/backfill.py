@@ -18,7 +18,7 @@ import psutil
 from airflow_sandbox.celery_workers import API_URL
 from airflow_sandbox.commands import make_command, sandbox_command
 from airflow_sandbox.errors import UserError
-from airflow_sandbox.hints import with_hint
+from airflow_sandbox.hints import hint
 from airflow_sandbox.interruption import ignore_signals
 from airflow_sandbox.logs import tail
 from airflow_sandbox.metadata_db import open_database
@@ -94,9 +94,10 @@ class Backfill:
         if process.returncode or not backfills:
             text = log.read_text(errors="replace")
             if refusal := REFUSAL.search(text.rstrip().rpartition("\n")[2]):
-                raise UserError(f"Airflow creates no backfill: {with_hint(refusal[1])}")
+                why = refusal[1] + hint(refusal[1], "; ")
+                raise UserError(f"Airflow creates no backfill: {why}")
             if wrong := WRONG_USAGE.search(text):
-                raise UserError(f"airflow backfill create: {with_hint(wrong[1])}", 2)
+                raise UserError(f"airflow backfill create: {wrong[1]}{hint(wrong[1], '; ')}", 2)
             raise UserError(
                 f"airflow backfill create failed; the end of {shown(log)}:\n{tail(log)}"
             )

@@ -8,35 +8,26 @@ import shlex
 
 from airflow_sandbox.errors import UserError
 
-# Where in a line of options a JSON object begins that is not quoted.
+# An option whose value is a JSON object that is not quoted.
 JSON = re.compile(r"(?<!\S)--?[a-z][a-z-]*[= ] *(?={)")
 
 
-def make_command(target, **variables):
+def make_command(target, given=False, **variables):
     """Return a make command for the installation that this process runs in.
 
-    variables: what it sets beside those that select the installation, which bin/sandbox has worked
-    out. For example: make_command("backfill", START=day) is "make backfill START=2026-11-23
-    EXECUTOR=celery".
+    given: whether it also repeats what else make was given, such as OPTIONS. variables: what it
+    sets instead of that, or beside it; one that is None is left out.
     """
-    words = [f"{name}={shlex.quote(str(value))}" for name, value in variables.items()]
+    words = shlex.split(os.environ.get("SANDBOX_WORDS", "")) if given else []
+    variables = {**dict(word.split("=", 1) for word in words), **variables}
+    words = [f"{k}={shlex.quote(str(v))}" for k, v in variables.items() if v is not None]
     return " ".join(["make", target, *words]) + os.environ.get("SANDBOX_VARIABLES", "")
 
 
 def sandbox_command(*words):
     """Return a command for a prompt that runs these words in this process's installation."""
-    variables = os.environ.get("SANDBOX_VARIABLES", "").split()
-    return " ".join([*variables, "bin/sandbox", *map(shlex.quote, words)])
-
-
-def make_again(target, **changes):
-    """Return a make command with all variables that make was given, such as OPTIONS.
-
-    changes: what it sets instead of those, or beside them; one that is None is left out.
-    """
-    given = shlex.split(os.environ.get("SANDBOX_WORDS", ""))
-    variables = {**dict(word.split("=", 1) for word in given), **changes}
-    return make_command(target, **{k: v for k, v in variables.items() if v is not None})
+    words = [os.environ.get("SANDBOX_VARIABLES", ""), "bin/sandbox", *map(shlex.quote, words)]
+    return " ".join(words).lstrip()
 
 
 def spread(words):

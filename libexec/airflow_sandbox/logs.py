@@ -7,7 +7,7 @@ import json
 import os
 import re
 
-from airflow_sandbox.hints import hint, with_hint
+from airflow_sandbox.hints import hint
 from airflow_sandbox.paths import shown
 
 LOG_TAIL = 15  # lines shown of a log
@@ -31,15 +31,13 @@ def place_of(frames):
 
 
 def explain(traceback):
-    """Return the place in the learner's files and the whole message, in a line, of a traceback.
-
-    With what helps, if that is known.
-    """
+    """Return the place in the learner's files and the whole message, in a line, of a traceback."""
     frames = list(FRAME.finditer(traceback))
     # The message is what follows the last frame and its source, which is indented.
     rest = MESSAGE.search(traceback, frames[-1].end() if frames else 0)
     message = " ".join(rest.group().split()) if rest else "it can't be read"
-    return place_of([frame.groups("") for frame in frames]), with_hint(ODD_NAME.sub("", message))
+    message = ODD_NAME.sub("", message)
+    return place_of([frame.groups("") for frame in frames]), message + hint(message, "; ")
 
 
 def tail(log, lines=LOG_TAIL):
@@ -63,9 +61,8 @@ def tail(log, lines=LOG_TAIL):
         for error in errors:
             shown_lines += exception_text(error).splitlines()
     last = -lines if start is None else min(start, len(shown_lines) - lines)
-    helps = hint("\n".join(shown_lines[last:]))
-    end = ["     | " + line for line in shown_lines[last:]]
-    return "\n".join([*end, "     " + helps] if helps else end)
+    text = "\n".join("     | " + line for line in shown_lines[last:])
+    return text + hint(text, "\n     ")
 
 
 def exception_text(error):

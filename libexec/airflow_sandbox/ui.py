@@ -13,7 +13,7 @@ from datetime import datetime, timezone
 
 import psutil
 
-from airflow_sandbox.commands import make_again, make_command
+from airflow_sandbox.commands import make_command
 from airflow_sandbox.errors import UserError
 from airflow_sandbox.metadata_db import open_database
 from airflow_sandbox.paths import shown, write_whole
@@ -67,7 +67,7 @@ def refuse_taken(port):
     except (AttributeError, psutil.Error):
         who = "a process that this user may not look at"
     other = next(number for number in range(port + 1, 65536) if is_free(number))
-    again = make_again("ui", PORT=other)
+    again = make_command("ui", given=True, PORT=other)
     raise UserError(f"port {port} is taken by {who}; end that, or choose another: {again}")
 
 
@@ -142,7 +142,8 @@ class UIServers:
             self.servers.check()
             raise UserError("the watchdog of the servers was killed, so they were ended, too")
         except UserError as error:
-            raise UserError(f"{error}\nui: to start it again: {make_again('ui')}") from error
+            again = make_command("ui", given=True)
+            raise UserError(f"{error}\nui: to start it again: {again}") from error
         finally:
             self.tree.end()
             self.remove_pid_files()
