@@ -44,7 +44,7 @@ def says_why(outcome, *words):
     """Assert that a make failed and that its last words, besides make's own, name the reason."""
     assert outcome.returncode == 2, outcome.stdout + outcome.stderr
     last = [line for line in outcome.stderr.splitlines() if not re.match("g?make", line)][-1]
-    for word in (*words, "then type the same make command again"):
+    for word in (*words, "then type again: make "):
         assert word in last, outcome.stderr
 
 

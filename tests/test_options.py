@@ -90,8 +90,8 @@ def test_days_that_are_not_to_run_again_do_not_and_if_none_is_left_it_fails(chec
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        ("--max-active-runs 0", "less than 1"),
-        ("--max-active-runs many", "invalid int"),
+        ("--max-active-runs 0", "invalid positive int"),
+        ("--max-active-runs many", "invalid positive int"),
         ("--dag-run-conf {", "not a JSON object"),
         ("--dag-run-conf [1]", "not a JSON object"),
         ("--reprocess-behavior all", "invalid choice"),

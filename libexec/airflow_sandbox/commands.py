@@ -19,7 +19,7 @@ def make_command(target, given=False, **variables):
     sets instead of that, or beside it; one that is None is left out.
     """
     words = shlex.split(os.environ.get("SANDBOX_WORDS", "")) if given else []
-    variables = {**dict(word.split("=", 1) for word in words), **variables}
+    variables = {**variables, **dict(word.split("=", 1) for word in words), **variables}
     words = [f"{k}={shlex.quote(str(v))}" for k, v in variables.items() if v is not None]
     return " ".join(["make", target, *words]) + os.environ.get("SANDBOX_VARIABLES", "")
 

@@ -47,7 +47,7 @@ class Stall:
         self.last, self.since = None, 0
         self.questions = []  # [(run, key, Popen, log file)] that were not answered yet
         self.reasons = {}  # {(logical date, key): Reason} since the last change
-        self.retrying = set()
+        self.retrying = {}  # {(run_id, key, TI): (when it was seen, its log, what to say)}
         self.tried = {}  # {(run_id, key): how many tries there were before this backfill}
 
     def look(self, runs):
@@ -84,19 +84,23 @@ class Stall:
 
     def show_retries(self, runs):
         """Say of each task that has failed and will be tried again that it has and will."""
+        now = time.monotonic()
         for run in runs:
             for key, ti in run.tasks.items():
                 # Airflow goes on counting where earlier runs of the day have ended.
                 before = ti.try_number - (ti.state is not None)
                 before = self.tried.setdefault((run.run_id, key), before)
                 if ti.state == "up_for_retry" and (run.run_id, key, ti) not in self.retrying:
-                    self.retrying.add((run.run_id, key, ti))
                     log = self.log_of(run, key, ti)
-                    self.say(
-                        f"   {name_of(key)} of {run.logical_date} failed (try"
-                        f" {ti.try_number - before} of {ti.max_tries - before}) and will be tried"
-                        f" again; its log: {shown(log)}\n{tail(log, 5) if log.exists() else ''}"
-                    )
+                    tries = f"try {ti.try_number - before} of {ti.max_tries - before}"
+                    text = f"   {name_of(key)} of {run.logical_date} failed ({tries}) and will be"
+                    text += f" tried again; its log: {shown(log)}\n"
+                    self.retrying[run.run_id, key, ti] = now, log, text
+        # A task writes down why it failed a moment after its state has changed.
+        for try_, (since, log, text) in self.retrying.items():
+            if text and (now - since > 1 or all(map(finished, runs))):
+                self.say(text + (tail(log, 5) if log.exists() else ""))
+                self.retrying[try_] = 0, log, ""
 
     def show_queued(self, runs):
         """Say that task instances are queued and none runs, if it is so."""
@@ -174,7 +178,7 @@ def reason_in(answer, state):
         if at := AT.search(text.rstrip(".")):
             text = f"it will be tried again at {at[1].replace('T', ' ')} (UTC)"
             if state == "up_for_retry":
-                text += "; the task's retry_delay= says when, five minutes by default"
+                text += ", by the task's retry_delay=, which is five minutes unless set"
         if name not in FOLLOWS | NOT_YET:
             return Reason(text, True, name != PAUSED)
     if state in COMING:
