@@ -37,7 +37,7 @@ given=''
 for name in ${SANDBOX_GIVEN-SHARED BROKER_URL API_URL DATA_URL}; do
     word=" $name=$(quoted "${!name:-}")"
     case $name:${!name:-} in
-    *: | EDITION:* | EXECUTOR:* | DB:*) ;;                                       # not set, or said by variables_of
+    *: | EDITION:* | EXECUTOR:* | DB:*) ;;                                   # not set, or said by variables_of
     DB_URL:* | BROKER_URL:* | *_URL:*@*) variables="$variables $name=..." ;; # may have a password
     *_URL:* | SHARED:* | DAGS:*) variables=$variables$word ;;
     *) given=$given$word ;;

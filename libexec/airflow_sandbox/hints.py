@@ -15,7 +15,6 @@ HINTS = {
     r"Variable (\S+) (?:not found|does not exist)": "write AIRFLOW_VAR_{NAME}=VALUE to .env,"
     " or type: {airflow} variables set {name} VALUE",
     r"(\S+) has a non-periodic schedule": "to run it once: {airflow} dags test {name}",
-    r"(cannot be run in reverse)": "leave out --run-backwards",
     r"(unrecognized arguments): ": "the options are: {airflow} backfill create -h",
 }
 
