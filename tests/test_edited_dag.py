@@ -54,6 +54,15 @@ def test_a_task_that_was_added_a_moment_ago_is_listed_and_runs(ran):
     assert progress(outcome.stdout)[-1]["succeeded"] == 4
 
 
+def test_a_dag_file_with_the_name_of_a_module_hides_nothing(ran):
+    for name in "http", "calendar", "email", "pendulum":
+        dag_file(ran).with_name(f"{name}.py").write_text("raise ImportError('not this one')\n")
+    outcome = ran.make("backfill", f"DATE={DAY}")
+    assert outcome.returncode == 0, outcome.stdout + outcome.stderr
+    for name in "http", "calendar", "email", "pendulum":
+        dag_file(ran).with_name(f"{name}.py").unlink()
+
+
 def test_a_task_that_was_removed_is_counted_nowhere(ran):
     edit(ran, " >> a_fourth", "")
     text = dag_file(ran).read_text()
