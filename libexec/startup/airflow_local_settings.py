@@ -49,6 +49,11 @@ if sys.argv[1:3] == ["backfill", "create"]:
             connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
+if sys.argv[1:3] == ["tasks", "list"]:
+    # It stores the DAG as it reads it here, and only a server may read variables in the database.
+    os.environ["_AIRFLOW_PROCESS_CONTEXT"] = "server"
+
+
 def dag_policy(dag):
     """Note for libexec/store-dags which file has a DAG (documented: "Cluster policies").
 
