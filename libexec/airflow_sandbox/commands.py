@@ -1,15 +1,10 @@
 """Commands, as messages name them and as make hands them on (Python 3.7)."""
 
-import contextlib
-import json
 import os
 import re
 import shlex
 
 from airflow_sandbox.errors import UserError
-
-# An option whose value is a JSON object that is not quoted.
-JSON = re.compile(r"(?<!\S)--?[a-z][a-z-]*[= ] *(?={)")
 
 
 def make_command(target, given=False, **variables):
@@ -33,16 +28,13 @@ def sandbox_command(*words):
 def spread(words):
     """Return a command's words with those of an `--options "WORD ..."` in its place.
 
-    A JSON object in there need not be quoted. Raises UserError if a quote is not closed.
+    {"key": "value"} is one word there, and keeps its quotes. Raises UserError if a quote is not
+    closed.
     """
     if "--options" not in words[:-1]:
         return list(words)
     at = words.index("--options")
-    text = words[at + 1]
-    for start in reversed([found.end() for found in JSON.finditer(text)]):
-        with contextlib.suppress(ValueError):
-            _, end = json.JSONDecoder().raw_decode(text, start)
-            text = text[:start] + shlex.quote(text[start:end]) + text[end:]
+    text = re.sub(r'(?<=[\s=]){\s*".*}', lambda json: shlex.quote(json[0]), words[at + 1])
     try:
         return [*words[:at], *shlex.split(text), *words[at + 2 :]]
     except ValueError as error:
