@@ -1,10 +1,9 @@
 # shellcheck shell=bash disable=SC2154
-# Sourced by libexec/make-env and libexec/make-lock: what pip, uv and the conda clients may know of the caller,
-# and where they put things.
+# Sourced by libexec/make-env, libexec/make-lock and bin/sandbox: what pip, uv and the conda clients may know of the
+# caller, and where they put things.
 #
 # Needs $project, $cache and $prefix. Settings that say how to reach the packages stay (mirrors, proxies,
-# certificates); take_settings takes these from pip's files, too, and gives them to uv as well. Settings that
-# say where and how to install go.
+# certificates); take_settings takes these from pip's files, too. Settings that say where and how to install go.
 
 for name in $(compgen -e); do
     case $name in
@@ -23,6 +22,12 @@ for name in $(compgen -e); do
     esac
 done
 
+# A proxy whose port is no number, and the like, ends Airflow, pip and uv at once.
+proxy='^https?://([^/?#]*@)?([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?/?$'
+for name in http_proxy https_proxy HTTP_PROXY HTTPS_PROXY; do
+    [[ ! ${!name:-} =~ ^https?: || ${!name} =~ $proxy ]] || unset "$name"
+done
+
 # When PREFIX itself is active, its python must not be the one to make PREFIX from.
 PATH=:$PATH:
 PATH=${PATH//":$prefix/bin:"/:}
@@ -33,6 +38,22 @@ alike() {
     local name value=''
     for name in "$@"; do value=${value:-${!name:-}}; done
     [ -z "$value" ] || for name in "$@"; do export "$name=$value"; done
+}
+
+# share_settings: from now on pip and uv know the same.
+share_settings() {
+    alike UV_DEFAULT_INDEX UV_INDEX_URL PIP_INDEX_URL
+    alike UV_INDEX UV_EXTRA_INDEX_URL PIP_EXTRA_INDEX_URL
+    alike UV_FIND_LINKS PIP_FIND_LINKS
+    if [ -n "${UV_FIND_LINKS:-}" ]; then # what one divides by commas, the other divides by blanks
+        UV_FIND_LINKS=${UV_FIND_LINKS// /,} PIP_FIND_LINKS=${PIP_FIND_LINKS//,/ }
+    fi
+    alike NO_INDEX PIP_NO_INDEX # for uv, an option alone
+    alike UV_INSECURE_HOST PIP_TRUSTED_HOST
+    alike SSL_CERT_FILE PIP_CERT
+    alike SSL_CLIENT_CERT PIP_CLIENT_CERT
+    unset UV_INDEX_URL UV_EXTRA_INDEX_URL
+    [ -z "${PIP_PROXY:-}" ] || export HTTPS_PROXY=$PIP_PROXY
 }
 
 # take_settings PYTHON: from now on pip and uv read no file, and know the same. Variables win over pip's files.
@@ -54,25 +75,14 @@ take_settings() {
         esac
     done < <(grep -E '^(global|install)\.' <<<"$list" | sort -r)
 
-    alike UV_DEFAULT_INDEX UV_INDEX_URL PIP_INDEX_URL
-    alike UV_INDEX UV_EXTRA_INDEX_URL PIP_EXTRA_INDEX_URL
-    alike UV_FIND_LINKS PIP_FIND_LINKS
-    if [ -n "${UV_FIND_LINKS:-}" ]; then # what one divides by commas, the other divides by blanks
-        UV_FIND_LINKS=${UV_FIND_LINKS// /,} PIP_FIND_LINKS=${PIP_FIND_LINKS//,/ }
-    fi
-    alike NO_INDEX PIP_NO_INDEX # for uv, an option alone
-    alike UV_INSECURE_HOST PIP_TRUSTED_HOST
-    alike SSL_CERT_FILE PIP_CERT
-    alike SSL_CLIENT_CERT PIP_CLIENT_CERT
+    share_settings
     for name in PIP_CERT PIP_CLIENT_CERT; do # uv would only warn, and then trust others
         if [ -n "${!name:-}" ] && [ ! -r "${!name}" ]; then
             echo "make-env: your ${name#PIP_} of pip or uv is ${!name}, which can't be read" >&2
             return 1
         fi
     done
-    [ -z "${PIP_PROXY:-}" ] || export HTTPS_PROXY=$PIP_PROXY
     export PIP_CONFIG_FILE=/dev/null UV_NO_CONFIG=1
-    unset UV_INDEX_URL UV_EXTRA_INDEX_URL
     # As pip does: a package may come from any index. The hashes of the lock say which one it is.
     export UV_INDEX_STRATEGY=unsafe-best-match
 }

@@ -419,6 +419,30 @@ def test_neither_a_package_nor_uv_is_installed_without_its_hash(made, checkout, 
     assert not (checkout / ".sandbox/3/env/bin/uv").exists()
 
 
+def test_packages_of_your_own_go_on_top_of_the_lock_and_with_their_line(checkout, wheels, tmp_path):
+    for name in "mine", "other":
+        write_wheel(tmp_path, name, "1.0", "py3-none-any", {f"{name}.py": b""})
+    links = {"PIP_FIND_LINKS": f"{wheels} {tmp_path}", "PYTHON": sys.executable}
+    variables = environment(checkout, wheels, **links)
+    packages = checkout / ".sandbox/3/env/lib"
+    for wanted, code, there in [
+        ("mine\n", 0, {"mine.py"}),
+        ("mine\ntiny==2.0\n", 1, {"mine.py"}),
+        ("other==1.0 # why\n", 0, {"other.py"}),
+        ("", 0, set()),
+    ]:
+        (checkout / "my-requirements.txt").write_text(wanted)
+        run = make_env(checkout, variables)
+        assert run.returncode == code, run.stderr
+        names = {path.name for path in packages.glob("*/site-packages/*.py")}
+        assert names & {"mine.py", "other.py"} == there
+        assert next(packages.glob("*/site-packages/tiny-1.0.dist-info")).exists()
+        if code:
+            (line,) = run.stderr.splitlines()
+            assert line.startswith("make-env: my-requirements.txt can't be installed beside")
+            assert "you require tiny==2.0" in line
+
+
 @guarantee(
     "The place",
     "a mirror, a certificate or a pip.conf of yours that is wrong",
