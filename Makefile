@@ -23,7 +23,7 @@ env: begin $(PACKAGES)
 	@echo "   environment: $(BASE)/env"
 $(BASE)/env.done:
 	@libexec/refuse-beside-ui $(BASE) $(BASE)-*
-	@rm -f $@ $(BASE)-*/extras.done
+	@rm -f $(BASE)-*/extras.done
 	@libexec/step "Make the environment" libexec/make-env $(BASE)/env $(LOCK)
 	@{ echo "ENV_MANAGER=$$ENV_MANAGER CONDA=$$CONDA PYTHON=$$PYTHON" && pwd -P; } > $@
 $(STATE)/extras.done: | $(BASE)/env.done
@@ -34,12 +34,15 @@ $(STATE)/extras.done: | $(BASE)/env.done
 ## config : let Airflow make airflow.cfg, and set a few options in it
 config: begin $(STATE)/config.done
 	@echo "   configuration: $(STATE)/airflow/airflow.cfg"
+# A dags_folder that you have chosen stays; that of the checkout which this one is a copy of does not.
 $(STATE)/config.done: | $(PACKAGES)
 	@libexec/refuse-beside-ui $(STATE)
 	@libexec/step "Let Airflow make its airflow.cfg" bin/sandbox $(MAKE_CONFIG)
-	@libexec/step "Set dags_folder in it, and more" bin/sandbox libexec/set-config \
-	    $(STATE)/airflow/airflow.cfg core.dags_folder="$$(pwd -P)/$(DAGS)" $(SETTINGS) \
-	    $(if $(EXERCISE),scheduler.use_job_schedule=False)
+	@set -- core.dags_folder="$$(pwd -P)/$(DAGS_FOLDER)"; \
+	folder=$$(sed -n 's/%%/%/g; s/^dags_folder *= *//p' $(STATE)/airflow/airflow.cfg); \
+	[ ! -d "$$folder" ] || [ -e "$${folder%$(DAGS_FOLDER)}libexec/set-config" ] || set --; \
+	libexec/step "Set dags_folder in it, and more" bin/sandbox libexec/set-config \
+	    $(STATE)/airflow/airflow.cfg "$$@" $(SETTINGS) $(if $(EXERCISE),scheduler.use_job_schedule=False)
 	@grep '^\[' $(STATE)/airflow/airflow.cfg > $@
 
 ## initdb : create the metadata database
@@ -56,7 +59,8 @@ $(STATE)/initdb.done: | $(STATE)/config.done
 
 # Airflow 3 runs a DAG as it stands in the database; the older ones read the file each time.
 $(STATE)/dags.done: | $(STATE)/initdb.done
-	$(if $(filter dag_test,$(DAG)),@libexec/step "Create the DAG" bin/sandbox python $(DAGS)/dag_example.py)
+	$(if $(filter dag_test,$(DAG)),@file="$${DAGS:-$(DAGS_FOLDER)}/dag_example.py"; [ ! -e "$$file" ] || \
+	    libexec/step "Create the DAG" bin/sandbox python "$$file")
 	@libexec/step $(READ_DAGS)
 	@touch $@
 

@@ -4,7 +4,7 @@
 # An installation is a folder .sandbox/NAME, with an airflow.cfg and a metadata database. NAME is the
 # edition's, and one with another database or executor, or for the exercises, is EDITION-postgres,
 # EDITION-celery or EDITION-exercises. make hands on the name as AIRFLOW_SANDBOX (libexec/plumbing.mk).
-# Of a command that is typed by hand, the variables EDITION, DB and EXECUTOR say it.
+# Typed by hand, a command is for that of AIRFLOW_SANDBOX, or of EDITION.
 
 # variables_of NAME: the variables that select this installation in a make command, each after a blank.
 variables_of() {
@@ -24,24 +24,24 @@ quoted() {
     printf %s "$1"
 }
 
-case ${EXECUTOR:-local}:${DB:-sqlite} in
-celery:*) installation=${EDITION:-3}-celery ;;
-*:postgres) installation=${EDITION:-3}-postgres ;;
-*) installation=${EDITION:-3} ;;
-esac
-installation=${AIRFLOW_SANDBOX:-$installation}
+# Without that name, a command is typed by hand, and the other variables are whatever your shell has exported.
+installation=${AIRFLOW_SANDBOX:-${EDITION:-3}}
+[ -n "${AIRFLOW_SANDBOX:-}" ] || unset SHARED DAGS DATA_URL DB_URL BROKER_URL API_URL LISTEN V
 variables=$(variables_of "$installation")
 # The variables that make was given (it names them in SANDBOX_GIVEN), so that a message can name a whole command: those
-# that decide what Airflow works with are in $variables, all others in $given, and $again is the command itself.
-given=''
-for name in ${SANDBOX_GIVEN-SHARED BROKER_URL API_URL DATA_URL}; do
+# that decide what Airflow works with are in $variables, all others in $given, and $again is the command itself. What
+# selects the same installation before a bin/sandbox is in $by_hand.
+given='' by_hand=''
+for name in ${SANDBOX_GIVEN-SHARED DAGS BROKER_URL API_URL DATA_URL}; do
     word=" $name=$(quoted "${!name:-}")"
     case $name:${!name:-} in
     *: | EDITION:* | EXECUTOR:* | DB:*) ;;                                   # not set, or said by variables_of
     DB_URL:* | BROKER_URL:* | *_URL:*@*) variables="$variables $name=..." ;; # may have a password
-    *_URL:* | SHARED:* | DAGS:*) variables=$variables$word ;;
+    *_URL:*) variables=$variables$word ;;
+    SHARED:* | DAGS:*) variables=$variables$word by_hand=$by_hand$word ;;
     *) given=$given$word ;;
     esac
 done
+[ "$installation$by_hand" = 3 ] || by_hand=" AIRFLOW_SANDBOX=$installation$by_hand"
 # shellcheck disable=SC2034 # for those who source this
 again=${SANDBOX_GIVEN+make $SANDBOX_GOALS$given$variables}

@@ -2,16 +2,19 @@
 # stamps that let each step run once, and only where it can work.
 
 # What you may set, as in: make backfill START=2026-01-01 END=2026-01-22
+# All but two count on make's command line alone: exported, a variable of these names is usually somebody else's.
 #: the Airflow: 3 (the default), 2 or 1.10
 EDITION ?= 3
 #: the DAG to run
-DAG ?= dag_test
+DAG := dag_test
+#: the folder of the DAGs, instead of that in airflow.cfg
+DAGS :=
 #: the day to run, YYYY-MM-DD in UTC; today by default
-DATE ?= $(TODAY)
+DATE = $(TODAY)
 #: the first day of a range; DATE by default
-START ?= $(DATE)
+START = $(DATE)
 #: the last day of a range; DATE by default
-END ?= $(DATE)
+END = $(DATE)
 #: Airflow's options for a backfill: bin/backfill -h
 OPTIONS :=
 #: local, or celery: workers and a broker; docs/scaling.md
@@ -19,15 +22,15 @@ EXECUTOR := $(if $(filter worker,$(MAKECMDGOALS)),celery,local)
 #: the metadata database: sqlite or postgres
 DB := $(if $(filter celery,$(EXECUTOR)),postgres,sqlite)
 #: a Postgres to use, instead of the checkout's own
-DB_URL ?=
+DB_URL := $(value SANDBOX_DB_URL)
 #: a Redis or Valkey to use, instead of the checkout's own
-BROKER_URL ?=
+BROKER_URL := $(value SANDBOX_BROKER_URL)
 #: how many Celery workers to start on this machine
 WORKERS := 2
 #: the address at which other machines reach this one
 LISTEN :=
 #: where make worker reports to
-API_URL ?=
+API_URL :=
 #: a folder that all machines share, for results and logs
 SHARED :=
 #: how many DAG runs run side by side; Airflow's default: 10
@@ -35,13 +38,13 @@ MAX_ACTIVE_RUNS :=
 #: conda, venv, or auto: conda if there is one
 ENV_MANAGER ?= auto
 #: the conda, mamba or micromamba to use
-CONDA ?=
+CONDA :=
 #: the Python to make a venv from
-PYTHON ?=
+PYTHON :=
 #: where to download the data from, if not from UCI
-DATA_URL ?=
+DATA_URL :=
 #: the port of the Airflow UI: http://127.0.0.1:PORT/
-PORT ?= 8080
+PORT := 8080
 #: exercise number; make ui N=1 serves the exercises
 N :=
 #: 1 restores the exercise's DAG; yours is kept beside it
@@ -49,9 +52,9 @@ RESET :=
 #: 1 runs the exercise's solution
 SOLUTION :=
 #: how many times make bench measures
-ROUNDS ?= 3
+ROUNDS := 3
 #: 1 shows all that Airflow logs, as it goes
-V ?=
+V :=
 
 # Before there is another SHELL, make runs this without any; make 3.81 would hand all below to one.
 TODAY := $(shell date -u +%F)
@@ -72,13 +75,17 @@ endif
 .NOTPARALLEL:
 
 # A $ in a value would be make's to expand, and $(shell ...) would run: values are data.
-VARIABLES := EDITION DAG DATE START END OPTIONS EXECUTOR DB DB_URL BROKER_URL WORKERS LISTEN API_URL SHARED \
+VARIABLES := EDITION DAG DAGS DATE START END OPTIONS EXECUTOR DB DB_URL BROKER_URL WORKERS LISTEN API_URL SHARED \
     MAX_ACTIVE_RUNS ENV_MANAGER CONDA PYTHON DATA_URL PORT N RESET SOLUTION ROUNDS V
 $(foreach name,$(VARIABLES),$(if $(filter command environment,$(firstword $(origin $(name)))),\
     $(if $(findstring $$,$(value $(name))),$(error $(name) has a dollar sign in it))))
-# make takes any name, so a misspelt one (date=, EDTION=) would do nothing, and say nothing.
+# make takes any name, so a misspelt one (date=, EDTION=) would do nothing, and say nothing. Below another make, which
+# hands on those of its own command line, only one that replaces a variable of these makefiles does harm.
 $(foreach name,$(filter-out $(VARIABLES) SHELL,$(.VARIABLES)),$(if $(filter command,$(firstword \
-    $(origin $(name)))),$(error there is no variable $(name); make help lists them)))
+    $(origin $(name)))),$(if $(filter 0,$(MAKELEVEL)),$(error there is no variable $(name); make help lists them),\
+    $(if $(filter $(name),$(shell sed -n 's/^\([A-Z_]*\) *:*=.*/\1/p' Makefile libexec/plumbing.mk editions/*/*.mk)),\
+    $(error the make above this one hands on a variable $(name); keep its variables from this one: \
+    MAKEFLAGS= make $(MAKECMDGOALS))))))
 # What differs from one Airflow to the next: its own commands, which the steps run by name.
 $(if $(filter $(wildcard editions/*/edition.mk),editions/$(EDITION)/edition.mk),,\
     $(error EDITION=$(EDITION) is not an edition; these are: $(notdir $(wildcard editions/*))))
@@ -95,7 +102,7 @@ STATE := .sandbox/$(AIRFLOW_SANDBOX)
 LOCK := editions/$(EDITION)/requirements.txt
 # The exercises' DAGs folder is a link to the one that is done, so that running servers find that, too.
 ifneq ($(EXERCISE),)
-DAGS := $(STATE)/dags
+DAGS_FOLDER := $(STATE)/dags
 endif
 # For messages that name the whole command again (libexec/installation.sh): the goals, and the variables that were
 # given. A make that a make has started has all others in the environment, too; these were not given to it.
@@ -103,12 +110,13 @@ GIVEN := command $(if $(filter undefined,$(origin SANDBOX_GIVEN)),environment)
 SANDBOX_GIVEN := $(foreach name,$(filter-out $(if $(filter postgres,$(DB)),,DB_URL BROKER_URL),$(VARIABLES)),$(if \
     $(filter $(GIVEN),$(firstword $(origin $(name)))),$(name)))
 SANDBOX_GOALS := $(MAKECMDGOALS)
-export $(VARIABLES) SANDBOX_GIVEN SANDBOX_GOALS AIRFLOW_SANDBOX PYTHON_MIN PYTHON_MAX BAD_IN_PATH
+export $(VARIABLES) SANDBOX_GIVEN SANDBOX_GOALS AIRFLOW_SANDBOX PYTHON_MIN PYTHON_MAX BAD_IN_PATH DAGS_FOLDER
 
 # A file NAME.done is touched when the step has succeeded. It depends on NAME.inputs, which libexec/repair-state
 # writes when the content of these inputs has changed.
-INPUTS := "env environment.yml $(LOCK) $(dir $(LOCK))build-constraints.txt libexec/make-env" "tools tests/tools.txt" \
-    $(if $(EXTRAS),"extras $(EXTRAS)") "config $(SETTINGS) libexec/set-config" "initdb $(STATE)/db-url" "dags $(DAGS) ."
+INPUTS := "env environment.yml $(LOCK) $(dir $(LOCK))build-constraints.txt libexec/make-env my-requirements.txt" \
+    "tools tests/tools.txt" $(if $(EXTRAS),"extras $(EXTRAS)") "config $(SETTINGS) libexec/set-config" \
+    "initdb $(STATE)/db-url" "dags . $(STATE)/airflow/dags.stored.variables"
 $(BASE)/env.done $(BASE)/tools.done $(addprefix $(STATE)/,extras.done config.done initdb.done dags.done): %.done: %.inputs
 %.inputs: ;
 
@@ -153,7 +161,6 @@ test-env:
 # What only the tests need, beside the environment: linters, and the builder of a conda channel.
 tools: begin $(BASE)/tools.done
 $(BASE)/tools.done: | $(BASE)/env.done
-	@rm -f $@
 	@ENV_MANAGER=venv PYTHON=$(BASE)/env/bin/python \
 	    libexec/step "Make the environment of the test tools" libexec/make-env $(BASE)/tools tests/tools.txt
 	@touch $@

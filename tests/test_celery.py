@@ -107,7 +107,7 @@ def test_tasks_that_no_worker_takes_are_named_and_run_as_soon_as_one_has_joined(
     command = (on_celery.home / "join-command").read_text()
     assert command.strip() not in output  # it holds the broker's password
     other = new_checkout("celery")
-    assert "make worker needs BROKER_URL= and API_URL=" in other.make("worker").stderr
+    assert "make worker needs SANDBOX_BROKER_URL= and API_URL=" in other.make("worker").stderr
     worker = other.start("env", "--default-signal=INT", *shlex.split(command))
     joined = read_until(worker, "takes tasks")
     output = make.stdout.read()

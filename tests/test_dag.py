@@ -84,6 +84,7 @@ def test_a_shell_does_not_run_what_is_in_a_value(new_checkout, tmp_path):
     for shared_by, folder in (None, checkout.path), (str(shared), shared):
         environment = {
             **os.environ,
+            "AIRFLOW_SANDBOX": "3",  # by which bin/sandbox knows that make calls it
             "DATA_URL": url,
             **({"SHARED": shared_by} if shared_by else {}),
         }

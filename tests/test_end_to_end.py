@@ -31,7 +31,7 @@ def test_make_all_leaves_the_golden_results_and_the_picture(finished):
 
 def test_each_step_announces_its_command_and_the_dag_and_its_tasks_are_listed(finished):
     announced = re.findall(
-        r"^\$ (?:(?:EDITION|EXECUTOR|DB)=\S+ )?bin/sandbox (?:libexec/supervise )?(.*)",
+        r"^\$ (?:AIRFLOW_SANDBOX=\S+ )?bin/sandbox (?:libexec/supervise )?(.*)",
         finished.all.stdout,
         re.MULTILINE,
     )
@@ -52,6 +52,11 @@ def test_each_day_of_a_range_runs(finished):
         assert (results_of(finished, day) / "results.csv").read_bytes() == GOLDEN.read_bytes()
 
 
+# Variables of other programs, and what tells these where to write.
+OF_OTHERS = """DAG DAGS DATE START END N V PORT DB DB_URL EXECUTOR SHARED LISTEN BROKER_URL API_URL
+    OPTIONS DATA_URL PYTHON CONDA RESULTS STATE BASE GIT_DIR GIT_WORK_TREE PIP_TARGET PIP_PREFIX
+    PYTHONUSERBASE UV_CACHE_DIR UV_PYTHON UV_TARGET UV_PROJECT_ENVIRONMENT MAMBA_ROOT_PREFIX
+    XDG_CACHE_HOME XDG_CONFIG_HOME XDG_DATA_HOME XDG_STATE_HOME MPLCONFIGDIR CONDA_PKGS_DIRS"""
 HOSTILE = {
     "AIRFLOW_HOME": "/elsewhere",
     "AIRFLOW__CORE__DAGS_FOLDER": "/elsewhere",
@@ -62,12 +67,12 @@ HOSTILE = {
     "TZ": "Asia/Tokyo",
     "LC_ALL": "xx_YY",
     "http_proxy": "http://127.0.0.1:1",
+    "https_proxy": "http://proxy:port",
     "ALL_PROXY": "socks5://127.0.0.1:1",
     "all_proxy": "socks://127.0.0.1:1",
     "no_proxy": "localhost,[::1],fe80::/10,::1",
     "PYTHONHOME": "/elsewhere",
-    "V": "0",
-    "PORT": "80",
+    **dict.fromkeys(OF_OTHERS.split(), "/elsewhere"),
     "SHELLOPTS": "braceexpand:noclobber:noglob",
     "BASH_FUNC_cat%%": "() { echo a cat of mine; }",
     "POSIXLY_CORRECT": "1",

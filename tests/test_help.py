@@ -59,7 +59,7 @@ def test_the_variables_are_shown_as_they_are_now(checkout):
     assert plain["EDITION"] == "3" and plain["ENV_MANAGER"] == "auto" and plain["PYTHON"] == ""
     assert re.fullmatch(r"\d{4}-\d\d-\d\d", plain["DATE"])
     assert plain["START"] == plain["END"] == plain["DATE"]
-    given = "EDITION=2 PYTHON=python3.12 make help DATE=2024-02-29 'DATA_URL=http://a/\\n&b'"
+    given = "EDITION=2 PORT=1 make help PYTHON=python3.12 DATE=2024-02-29 'DATA_URL=http://a/\\n&b'"
     assert values(checkout.run("bash", "-c", given).stdout) == {
         **plain,
         **dict.fromkeys(("DATE", "START", "END"), "2024-02-29"),

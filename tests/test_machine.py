@@ -125,7 +125,7 @@ def test_on_a_full_disk_a_task_leaves_the_old_file_whole_and_says_why(small_disk
     folder.mkdir()
     for name in files:
         (folder / name).write_text("old")
-    environment = {**os.environ, "DATA_URL": "http://127.0.0.1:1/"}
+    environment = {**os.environ, "AIRFLOW_SANDBOX": "3", "DATA_URL": "http://127.0.0.1:1/"}
     small_disk.disk.fill(8 * KB)
     outcome = small_disk.run("bin/sandbox", "python", *command, env=environment)
     small_disk.disk.free()

@@ -1,5 +1,6 @@
 """make's DAG and OPTIONS: any DAG, with Airflow's own options of a backfill."""
 
+import os
 import re
 
 import pytest
@@ -11,10 +12,10 @@ from datetime import datetime
 from airflow.sdk import DAG
 from airflow.providers.standard.operators.bash import BashOperator
 
-with DAG("mine", schedule="@daily", start_date=datetime(2019, 1, 1), catchup=False):
+with DAG("größe", schedule="@daily", start_date=datetime(2019, 1, 1), catchup=False):
     BashOperator(task_id="say", bash_command="echo {{ dag_run.conf.get('word') }}; sleep 1")
 """
-DAYS = ["DAG=mine", "START=2024-01-01", "END=2024-01-03"]
+DAYS = ["DAG=größe", "START=2024-01-01", "END=2024-01-03"]
 
 pytestmark = [pytest.mark.xdist_group(__name__), pytest.mark.slow]  # they share a checkout
 
@@ -36,8 +37,8 @@ def backfill(checkout, *arguments):
 
 
 def started(checkout):
-    """Return the days of the DAG runs of mine in the order in which their tasks started."""
-    logs = checkout.home.glob("logs/dag_id=mine/run_id=backfill_*/task_id=say/attempt=*.log")
+    """Return the days of the DAG runs of größe in the order in which their tasks started."""
+    logs = checkout.home.glob("logs/dag_id=größe/run_id=backfill_*/task_id=say/attempt=*.log")
     newest = sorted(logs, key=lambda log: log.stat().st_mtime)[-3:]
     return [re.search(r"backfill__(\S{10})", str(log))[1] for log in newest]
 
@@ -48,15 +49,15 @@ def test_an_unknown_dag_is_refused_with_those_there_are_and_files_that_failed(ch
     assert outcome.returncode == 2
     unread, unknown = outcome.stderr.splitlines()[:2]
     assert re.fullmatch(r"check-dag: dags/broken.py:1: ModuleNotFoundError: .*", unread)
-    assert unknown == "check-dag: there is no DAG nope; these are: dag_test mine"
+    assert unknown == "check-dag: there is no DAG nope; these are: dag_test größe"
 
 
 def test_any_dag_is_listed_and_run_and_shows_no_results_of_dag_test(checkout):
-    assert "\nsay\n" in checkout.make("list-tasks", "DAG=mine").stdout
-    outcome = checkout.make("all", "DAG=mine", "DATE=2024-01-05")
+    assert "\nsay\n" in checkout.make("list-tasks", "DAG=größe").stdout
+    outcome = checkout.make("all", "DAG=größe", "DATE=2024-01-05")
     assert outcome.returncode == 0, outcome.stdout + outcome.stderr
     assert progress(outcome.stdout)[-1]["succeeded"] == 1
-    assert "results" not in outcome.stdout.partition("Run a backfill of mine")[2]
+    assert "results" not in outcome.stdout.partition("Run a backfill of größe")[2]
 
 
 def test_a_dry_run_lists_the_days_and_runs_nothing(checkout):
@@ -73,7 +74,7 @@ def test_backwards_one_at_a_time_and_with_a_configuration(checkout):
     outcome = backfill(checkout, f"OPTIONS={options}")
     assert outcome.returncode == 0, outcome.stdout
     assert started(checkout) == ["2024-01-03", "2024-01-02", "2024-01-01"]
-    log = next(checkout.home.glob("logs/dag_id=mine/run_id=*2024-01-01*/*/attempt=*.log"))
+    log = next(checkout.home.glob("logs/dag_id=größe/run_id=*2024-01-01*/*/attempt=*.log"))
     assert "hello you" in log.read_text()
 
 
@@ -84,7 +85,7 @@ def test_days_that_are_not_to_run_again_do_not_and_if_none_is_left_it_fails(chec
     assert re.search(r"not run again: 2024-01-01 \(.*\), 2024-01-02 \(", outcome.stdout)
     nothing = backfill(checkout, "OPTIONS=--reprocess-behavior none", "END=2024-01-02")
     assert nothing.returncode == 2
-    assert "backfill: nothing of mine is to be run for these days" in nothing.stdout
+    assert "backfill: nothing of größe is to be run for these days" in nothing.stdout
 
 
 @pytest.mark.parametrize(
@@ -109,9 +110,9 @@ def test_wrong_options_are_refused_in_one_line(checkout, options, reason):
 
 
 def test_beside_the_web_pages_the_same(checkout):
-    served = Served(checkout, READY, "DAG=mine")
+    served = Served(checkout, READY, "DAG=größe")
     try:
-        assert f"mine is at http://127.0.0.1:{served.port}/dags/mine" in served.output
+        assert f"größe is at http://127.0.0.1:{served.port}/dags/größe" in served.output
         options = "--run-backwards --max-active-runs 1"
         outcome = backfill(checkout, f"OPTIONS={options}")
         assert outcome.returncode == 0, outcome.stdout
@@ -119,6 +120,37 @@ def test_beside_the_web_pages_the_same(checkout):
         assert started(checkout) == ["2024-01-03", "2024-01-02", "2024-01-01"]
         nothing = backfill(checkout, "OPTIONS=--reprocess-behavior none")
         assert nothing.returncode == 2
-        assert "nothing of mine is to be run" in nothing.stdout
+        assert "nothing of größe is to be run" in nothing.stdout
     finally:
         served.stop()
+
+
+def test_the_dags_may_be_in_another_folder_for_once_or_for_good(checkout, tmp_path):
+    folder = tmp_path / "my dags, 100%"
+    folder.mkdir()
+
+    def ids(*variables):
+        return re.findall(
+            r"^(\S+) +\|.*\| False *$", checkout.succeed("list-dags", *variables), re.M
+        )
+
+    for name in "one", "two":  # each is seen at the next command
+        (folder / "a.py").write_text(DAGS.replace("größe", name))
+        assert ids(f"DAGS={folder}") == [name]
+    days = ["DAG=two", "DATE=2024-01-01"]
+    output = checkout.succeed("backfill", *days, f"DAGS={os.path.relpath(folder, checkout.path)}")
+    assert progress(output)[-1]["succeeded"] == 1
+    again = re.search(r"^\$ (AIRFLOW_SANDBOX=3 DAGS=.*) bin/backfill", output, re.M)[1]
+    show = f"{again} airflow config get-value core dags_folder"
+    assert checkout.run("bash", "-c", show).stdout.strip() == str(folder)
+    assert ids() == ["dag_test", "größe"]
+    config = checkout.home / "airflow.cfg"
+    text = config.read_text().replace(f"{checkout.path}/dags".replace("%", "%%"), "gone")
+    config.write_text(text)
+    outcome = checkout.make("list-dags")
+    assert outcome.returncode == 2
+    assert f"gone is not a folder; see dags_folder in {config}" in outcome.stderr
+    config.write_text(text.replace("= gone", f"= {folder}".replace("%", "%%")))
+    (checkout.path / "editions/3/settings.cfg").write_text("[core]\nparallelism = 7\n")
+    assert ids() == ["two"]
+    assert "parallelism = 7" in config.read_text()

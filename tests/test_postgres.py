@@ -164,7 +164,8 @@ def test_db_url_is_used_unless_the_database_is_somebody_elses(new_checkout, tmp_
         assert refused.returncode == 2
         assert "has tables that are not Airflow's (dag_run is one)" in refused.stderr
         execute("DROP SCHEMA app CASCADE")
-        outcome = checkout.run("bash", "-c", f"DB_URL={other.url} make backfill DATE={DAY} 2>&1")
+        exported = {**os.environ, "SANDBOX_DB_URL": other.url}
+        outcome = checkout.run("bash", "-c", f"make backfill DATE={DAY} 2>&1", env=exported)
         assert outcome.returncode == 0, outcome.stdout
         assert progress(outcome.stdout)[-1] == all_succeeded()
         assert not (checkout.home / "postgres").exists()

@@ -3,7 +3,7 @@
 
 PYTHON_MIN := 3.7
 PYTHON_MAX := 3.7
-DAGS       := editions/1.10/dags
+DAGS_FOLDER := editions/1.10/dags
 # It reads its own default paths as if a % in them began an interpolation.
 BAD_IN_PATH := %
 

@@ -3,7 +3,7 @@
 
 PYTHON_MIN := 3.10
 PYTHON_MAX := 3.12
-DAGS       := dags
+DAGS_FOLDER := dags
 # It reads its own default paths as if a % in them began an interpolation.
 BAD_IN_PATH := %
 

@@ -2,7 +2,7 @@
 
 PYTHON_MIN := 3.10
 PYTHON_MAX := 3.14
-DAGS       := dags
+DAGS_FOLDER := dags
 BAD_IN_PATH :=
 
 MAKE_CONFIG := airflow config get-value core dags_folder

@@ -84,7 +84,7 @@ class CeleryWorkers:
     def tell_how_to_join(self, api_url):
         """Print, or where others may read it, write to a file, what another machine has to type."""
         # Before the command: what stands after it, others see in a list of processes.
-        command = f"BROKER_URL={shlex.quote(self.broker_url)} API_URL={api_url} make worker"
+        command = f"SANDBOX_BROKER_URL={shlex.quote(self.broker_url)} make worker API_URL={api_url}"
         shared = os.environ.get("SHARED")
         command += f" SHARED={shlex.quote(shared)}" if shared else ""
         write_whole(self.join_command, command + "\n")

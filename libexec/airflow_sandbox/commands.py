@@ -21,7 +21,7 @@ def make_command(target, given=False, **variables):
 
 def sandbox_command(*words):
     """Return a command for a prompt that runs these words in this process's installation."""
-    words = [os.environ.get("SANDBOX_VARIABLES", ""), "bin/sandbox", *map(shlex.quote, words)]
+    words = [os.environ.get("SANDBOX_BY_HAND", ""), "bin/sandbox", *map(shlex.quote, words)]
     return " ".join(words).lstrip()
 
 

@@ -43,7 +43,7 @@ class Checkout:
             self.state = self.base.with_name(f"{edition}-{installation}")
             variable = "EXECUTOR" if installation == "celery" else "DB"
             # For bin/sandbox, and for make, which takes it from its command line alone.
-            self.variables[variable] = installation
+            self.variables["AIRFLOW_SANDBOX"] = f"{edition}-{installation}"
             self.variables["MAKEFLAGS"] = f" -- {variable}={installation}"
         self.home = self.state / "airflow"
         self.started = []  # what start() has returned
