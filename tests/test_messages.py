@@ -99,8 +99,9 @@ def test_the_command_that_is_told_runs_the_same_again_and_each_failure_has_its_h
 
 def test_hints_are_for_this_installation_and_not_for_what_is_there(monkeypatch):
     monkeypatch.setenv("SANDBOX_VARIABLES", " EXECUTOR=celery")
+    monkeypatch.setenv("SANDBOX_BY_HAND", " AIRFLOW_SANDBOX=3-celery")
     none = hints.hint("x has a non-periodic schedule that does not support backfills")
-    assert none == "to run it once: EXECUTOR=celery bin/sandbox airflow dags test x"
+    assert none == "to run it once: AIRFLOW_SANDBOX=3-celery bin/sandbox airflow dags test x"
     amazon = hints.hint("No module named 'airflow.providers.amazon.aws'")
     assert amazon.startswith("add apache-airflow-providers-amazon (or ")
     assert amazon.endswith("then: make env EXECUTOR=celery")
