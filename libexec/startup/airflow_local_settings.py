@@ -14,6 +14,13 @@ warnings.filterwarnings(
 )
 
 
+# Airflow 3 gives its tasks a broken address of the database, and then fails to load in each process
+# that a task starts: by multiprocessing (spawn, forkserver), or in a script. These override it.
+if os.environ.get("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN") == "airflow-db-not-allowed:///":
+    SQL_ALCHEMY_CONN = "sqlite://"  # empty, in memory
+    SQL_ALCHEMY_CONN_ASYNC = "sqlite+aiosqlite://"
+
+
 def is_sqlite(connection):
     return "sqlite" in type(connection).__module__  # sqlite3's own, or aiosqlite's adapter
 
@@ -62,6 +69,19 @@ def dag_policy(dag):
     if "AIRFLOW_SANDBOX_DAGS" in os.environ:
         with open(os.environ["AIRFLOW_SANDBOX_DAGS"], "a", encoding="utf-8") as file:
             print(dag.dag_id, dag.fileloc, sep="\t", file=file)
+
+
+def task_policy(task):
+    """Let a sensor in mode="reschedule" look every 5 seconds at most ("Cluster policies", too).
+
+    Airflow 3 fails one that looks again before the end of its last process has reached the
+    scheduler, some 2 seconds later: "finished with state success, but the task instance's state
+    attribute is queued" (apache/airflow issue 71172).
+    """
+    options = getattr(task, "partial_kwargs", vars(task))  # a mapped task's, or its own
+    interval = options.get("poke_interval")
+    if options.get("mode") == "reschedule" and isinstance(interval, (int, float)):
+        options["poke_interval"] = max(interval, 5)
 
 
 def might_contain_dag(file_path, zip_file=None):
