@@ -9,7 +9,7 @@ EDITION ?= 3
 DAG := dag_test
 #: the folder of the DAGs, instead of that in airflow.cfg
 DAGS :=
-#: the day to run, YYYY-MM-DD in UTC; today by default
+#: the day to run, YYYY-MM-DD; today in UTC by default
 DATE = $(TODAY)
 #: the first day of a range; DATE by default
 START = $(DATE)

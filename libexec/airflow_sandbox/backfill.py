@@ -11,7 +11,10 @@ import os
 import re
 import time
 from collections import namedtuple
+from datetime import date, datetime, timedelta, timezone
+from datetime import time as clock
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import psutil
 
@@ -23,23 +26,43 @@ from airflow_sandbox.interruption import ignore_signals
 from airflow_sandbox.logs import tail
 from airflow_sandbox.metadata_db import open_database
 from airflow_sandbox.paths import shown
-from airflow_sandbox.process_tree import ProcessTree, members
-from airflow_sandbox.progress import Progress, finished, name_of, progress_line, succeeded
+from airflow_sandbox.process_tree import ProcessTree
+from airflow_sandbox.progress import (
+    FAILED,
+    RUNNING,
+    Progress,
+    finished,
+    name_of,
+    progress_line,
+    succeeded,
+)
 from airflow_sandbox.servers import (
     HOST,
     START_TIMEOUT,
     TICK,
     Servers,
     free_port,
+    url,
     wait,
     wait_for_answer,
 )
 from airflow_sandbox.stall import Stall
+from airflow_sandbox.ui import who_serves
 
 LONGEST_PAUSE = 5  # seconds between two looks at the runs of a backfill
 RESTARTS = 20  # how many times servers that ended by themselves are started again
-# What Airflow says in the last line if it creates no backfill: an exception of its own, or this.
-REFUSAL = re.compile(r"^(?:airflow\.[\w.]+|Warning): (.+)$")
+CALLBACKS_LIMIT = 60  # seconds that callbacks get after the last DAG run has ended
+IDLE = 5  # seconds; the DAG processor begins with a callback some 1 after it has fetched it
+# Servers that run only if something asks for them, as most DAGs do not.
+ON_DEMAND = {"triggerer": ["--skip-serve-logs"], "dag-processor": []}
+LASTING = {  # who_stopped() and in words
+    "scheduler": "Airflow has switched it off, by its max_consecutive_failed_dag_runs",
+    "file": "there is no such DAG any more in the DAGs folder",
+}
+# What Airflow says at the end if it creates no backfill: an exception of its own, or this.
+REFUSAL = re.compile(r"(?ms).*^(?:airflow\.[\w.]+|Warning): (.+)")
+NEAR = 367  # how many days away another run is looked for
+RUN_TIME = re.compile(r"^\| .*?(\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(?:[+-]\d\d:\d\d)?)", re.MULTILINE)
 WRONG_USAGE = re.compile(r"^airflow .*command error: (.+?)(?:, see help above\.)?$", re.MULTILINE)
 
 # What to run. start, end: dates, inclusive. reprocess_behavior: which days that have run before are
@@ -47,11 +70,38 @@ WRONG_USAGE = re.compile(r"^airflow .*command error: (.+?)(?:, see help above\.)
 What = namedtuple("What", "dag_id start end reprocess_behavior options")
 
 
-def create_command(what):
-    """Return the command of Airflow's that creates a backfill."""
+def zone_of(dag):
+    """Return the time zone of a DAG's schedule, or of the DAG if that has none, as a tzinfo.
+
+    dag: see MetadataDB.serialized_dag().
+    """
+    zone = dag["timetable"].get("__var", {}).get("timezone", dag.get("timezone", "UTC"))
+    # Airflow stores one without a name as its seconds.
+    return ZoneInfo(zone) if isinstance(zone, str) else timezone(timedelta(seconds=zone))
+
+
+def moments(what, zone):
+    """Return when the first day begins in a time zone, and when the last one ends, or now.
+
+    Raises UserError if one of them has not begun there.
+    """
+    now = datetime.now(zone).replace(microsecond=0)
+    # A range may end with today in UTC, the default of make.
+    latest = max(now.date(), datetime.now(timezone.utc).date())
+    for day, today in (what.start, now.date()), (what.end, latest):
+        if day > today:
+            raise UserError(f"{day} is in the future: it is {today} in {zone}", 2)
+    # fold: the later one, should the clocks be put back at midnight.
+    end = datetime.combine(what.end, clock(23, 59, 59, fold=1), zone)
+    return datetime.combine(what.start, clock.min, zone), min(end, now)
+
+
+def create_command(what, zone):
+    """Return the command of Airflow's that creates a backfill, of whole days in a time zone."""
+    first, last = moments(what, zone)
     return [
         *["airflow", "backfill", "create", "--dag-id", what.dag_id],
-        *["--from-date", str(what.start), "--to-date", str(what.end)],
+        *["--from-date", first.isoformat(), "--to-date", last.isoformat()],
         *["--reprocess-behavior", what.reprocess_behavior, *what.options],
     ]
 
@@ -59,12 +109,16 @@ def create_command(what):
 class Backfill:
     """What both kinds of backfill have in common.
 
-    what: What. home: AIRFLOW_HOME, with a migrated metadata database. scheduler: the file of the
-    process tree that the scheduler is in. restarts: see Servers. A subclass has run() and check().
+    what: What. home: AIRFLOW_HOME, with a migrated metadata database. ui: the RunningUI whose
+    servers run it, or None. restarts: see Servers. A subclass has run() and check().
     """
 
-    def __init__(self, what, home, scheduler, restarts=0):
-        self.what, self.dag_id, self.home, self.scheduler = what, what.dag_id, home, scheduler
+    def __init__(self, what, home, ui=None, restarts=0):
+        self.what, self.dag_id, self.home, self.ui = what, what.dag_id, home, ui
+        again = make_command("backfill", DAG=self.dag_id, DATE=what.end)
+        in_ui = f"end this, type {make_command('ui')}, and beside it {again}"
+        self.answer_hint = f"at {url(ui.port)}required_actions" if ui else f"in the UI: {in_ui}"
+        self.began = datetime.now(timezone.utc)
         self.logs = home / "logs"
         # The tasks' logs are in the folder that all machines share, if there is one.
         self.task_logs = Path(os.environ.get("AIRFLOW__LOGGING__BASE_LOG_FOLDER", self.logs))
@@ -82,19 +136,30 @@ class Backfill:
                 f"the metadata database knows no DAG {self.dag_id!r}; {make_command('list-dags')}"
                 " shows which it knows"
             ) from error
+        self.dag = self.database.serialized_dag(self.dag_id)
+        self.zone = zone_of(self.dag)
+
+    def command(self, what, *words):
+        """Run Airflow's command that creates a backfill to its end; return (Popen, its log)."""
+        command = [*create_command(what, self.zone), *words]
+        process, log = self.servers.run("backfill-create", command, quiet=bool(words))
+        wait(lambda: process.poll() is not None, "airflow backfill create to end", self.check)
+        return process, log
 
     def create(self):
         """Write the backfill and its DAG runs into the metadata database; return its id.
 
         Raises UserError if Airflow creates none, or one that is not to run all days.
         """
-        process, log = self.servers.run("backfill-create", create_command(self.what))
-        wait(lambda: process.poll() is not None, "airflow backfill create to end", self.check)
+        process, log = self.command(self.what)
         backfills = self.database.open_backfills(self.dag_id)
         if process.returncode or not backfills:
             text = log.read_text(errors="replace")
-            if refusal := REFUSAL.search(text.rstrip().rpartition("\n")[2]):
-                why = refusal[1] + hint(refusal[1], "; ")
+            if refusal := REFUSAL.search(text):
+                why = " ".join(refusal[1].split())
+                why += hint(why, "; ")
+                if why.startswith("No runs to create"):
+                    why += self.days_that_have_runs()
                 raise UserError(f"Airflow creates no backfill: {why}")
             if wrong := WRONG_USAGE.search(text):
                 raise UserError(f"airflow backfill create: {wrong[1]}{hint(wrong[1], '; ')}", 2)
@@ -104,6 +169,27 @@ class Backfill:
         self.check_created(backfills[-1])
         return backfills[-1]
 
+    def days_that_have_runs(self):
+        """Return in words why these days may have no run, and the nearest day that has one."""
+        start, end = self.what.start, self.what.end
+        today = datetime.now(self.zone).date()
+        near = self.what._replace(
+            start=date.fromordinal(max(start.toordinal() - NEAR, 3)),
+            end=min(date.fromordinal(end.toordinal() + NEAR), today),
+        )
+        _, log = self.command(near, "--dry-run")
+        times = map(datetime.fromisoformat, RUN_TIME.findall(log.read_text(errors="replace")))
+        # One without a zone is the partition of a day.
+        days = {(time.astimezone(self.zone) if time.tzinfo else time).date() for time in times}
+        why = ""
+        if end >= today:
+            why = f"; a run that is due on {today} has a data interval that has not ended yet"
+        if not days:
+            return f"{why}; there is no run within a year of it"
+        day = min(days, key=lambda day: (abs(day - end), day))
+        again = make_command("backfill", DAG=self.dag_id, DATE=day)
+        return f"{why}; the nearest day that has a run is {day} ({self.zone}): {again}"
+
     def check_created(self, backfill_id):
         """Raise UserError if a backfill that was just created is not to run all days."""
         runs = self.database.runs(backfill_id)
@@ -111,7 +197,11 @@ class Backfill:
             print(f"   {len(runs)} DAG runs; Ctrl-C stops them all")
         refused = [f"{run.logical_date} ({run.obstacle})" for run in runs if run.obstacle]
         if refused and self.what.reprocess_behavior == "completed":
-            raise UserError(f"Airflow refused to run {self.dag_id} for {', '.join(refused)}")
+            raise UserError(
+                f"Airflow refused to run {self.dag_id} for {', '.join(refused)}: a DAG run of the"
+                " same day has not ended. Wait for its end, or end it in the Airflow UI. Should it"
+                f" be queued, switch the DAG on: bin/sandbox airflow dags unpause -y {self.dag_id}"
+            )
         if refused:  # as was asked for
             print(f"   not run again: {', '.join(refused)}")
         if len(refused) == len(runs):
@@ -132,31 +222,41 @@ class Backfill:
 
         Returns the runs, and in words why nothing that is left can ever run, or None.
         """
-        workers = set()
+        workers, stopped = set(), None
         with Progress(self.runs(backfill_id)) as progress:
-            stall = Stall(
-                self.dag_id,
-                self.database,
-                self.servers,
-                self.log_of,
-                progress.say,
-                self.worker_hint,
-            )
+            stall = Stall(self, progress.say)
             for look in itertools.count():
                 began = time.monotonic()
                 self.check()
                 if look % 10 == 0:
                     self.check_workers(workers)
                 runs = self.runs(backfill_id)
-                deadlock = stall.look(runs)
-                if progress.update(progress_line(runs, deadlock), runs):
-                    self.prepare_for(runs, progress)
-                if deadlock or all(map(finished, runs)):
-                    break
+                self.prepare_for(runs, backfill_id, progress.say)
+                before, (stopped, lasts) = stopped, self.stopped(backfill_id)
+                if stopped and stopped != before:
+                    progress.say(f"   {stopped}")
+                running = any(ti.state in RUNNING for run in runs for ti in run.tasks.values())
+                deadlock = stopped if lasts and not running else stall.look(runs)
+                progress.update(progress_line(runs, deadlock), runs)
+                if all(map(finished, runs)):
+                    return runs, None
+                if deadlock:
+                    return runs, deadlock
                 time.sleep(pause_after(time.monotonic() - began))
-        return runs, stall.deadlock() if deadlock else None
 
-    def prepare_for(self, runs, progress):
+    def stopped(self, backfill_id):
+        """Return in words who keeps DAG runs from starting, or None, and whether it will last."""
+        who = self.database.who_stopped(self.dag_id, backfill_id)
+        if who is None:
+            return None, False
+        if who in LASTING:
+            return f"no DAG run of {self.dag_id} starts any more: {LASTING[who]}", True
+        return (
+            f"no DAG run of {self.dag_id} starts, as {who} has switched it off; to switch it on:"
+            f" bin/sandbox airflow dags unpause -y {self.dag_id}"
+        ), not self.ui
+
+    def prepare_for(self, runs, backfill_id, say):
         """Start what the runs need and what is not there yet. Nothing, where others start it."""
 
     def close_backfills(self):
@@ -173,7 +273,13 @@ class Backfill:
         and if it was waiting for work, it takes the lock of the queue of work with it.
         seen: set of the process numbers that were seen so far; is brought up to date.
         """
-        alive = executor_workers(self.scheduler)
+        if os.environ.get("EXECUTOR") == "celery":
+            return  # they are workers of their own
+        alive = set()
+        for server in children_of(who_serves(self.home)[0] if self.ui else os.getpid()):
+            with contextlib.suppress(psutil.Error, SystemError):
+                if "scheduler" in server.cmdline():
+                    alive = {worker.pid for worker in children_of(server.pid)}
         self.check()  # or have all of them ended?
         if alive and seen - alive:
             with contextlib.suppress(TimeoutError):  # or are all of them just ending?
@@ -193,12 +299,18 @@ class Backfill:
             for key, ti in run.tasks.items():
                 if ti.state == "failed":
                     log = self.log_of(run, key, ti)
+                    verdicts = self.database.verdicts(self.dag_id, run.run_id, key, self.began)
                     print(f"\nbackfill: task {name_of(key)} of {run.logical_date} failed;", end=" ")
                     print(f"{shown(log)} ends:")
                     print(tail(log) if log.exists() else "")
                     if not log.exists() or not log.stat().st_size:  # it did not even start
                         scheduler = self.logs / "scheduler.log"
                         print(f"it wrote nothing; {shown(scheduler)} ends:\n{tail(scheduler)}")
+                    for verdict in verdicts[-1:]:
+                        print(f"it failed, as the scheduler says: {verdict}")
+            if run.state == "failed" and not FAILED & {ti.state for ti in run.tasks.values()}:
+                print(f"\nbackfill: the DAG run of {run.logical_date} failed, and no task of it:")
+                print("its dagrun_timeout was over, or somebody marked it as failed")
         if deadlock:
             print(f"\nbackfill: {deadlock}")
         return not deadlock and all(map(succeeded, runs))
@@ -225,7 +337,7 @@ class OwnServers(Backfill):
         # workers outlive that; those of LocalExecutor end with the scheduler.
         named = os.environ.get("BROKER_URL") or home.with_name("db-url").exists()
         restarts = RESTARTS if workers and named else 0
-        super().__init__(what, home, home / "backfill.processes", restarts)
+        super().__init__(what, home, restarts=restarts)
         self.workers = workers
         # A free port of this machine, or where other machines reach it.
         self.address = (workers and workers.listen) or (HOST, free_port())
@@ -252,13 +364,16 @@ class OwnServers(Backfill):
                 # find an API that is still loading, and give up on it after five seconds.
                 self.database.pause_dag(self.dag_id, False)
                 outcome = self.watch(backfill_id)
+                if not outcome[1]:
+                    self.finish_callbacks(backfill_id)
                 self.stop_executor(all(map(succeeded, outcome[0])))
             finally:
                 # Leave nothing running and nothing open, whatever happened.
                 ignore_signals()
                 self.tree.end()
                 self.close_backfills()
-                self.database.pause_dag(self.dag_id, self.was_paused)
+                if self.was_paused:
+                    self.database.pause_dag(self.dag_id, True)
         return self.conclude(*outcome)
 
     def stop_executor(self, all_went_well):
@@ -276,6 +391,11 @@ class OwnServers(Backfill):
             print(f"   repaired: ended {self.tree.leftovers} processes of a killed backfill")
         for backfill_id in self.close_backfills():
             print(f"   repaired: closed backfill {backfill_id}, which had been cut short")
+        beat = self.database.last_heartbeat()  # of somebody else's scheduler, each 5 s
+        is_ours = not beat or self.began - beat > timedelta(seconds=10)
+        if is_ours and self.what.reprocess_behavior != "none":
+            for run_id in self.database.fail_runs(self.dag_id, *moments(self.what, self.zone)):
+                print(f"   repaired: ended {run_id}, which nobody ran; its day runs now")
 
     def start_api_server(self):
         """Start an api-server with the execution API alone, and the Celery workers if there are."""
@@ -296,13 +416,46 @@ class OwnServers(Backfill):
             AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE="False",
         )
 
-    def prepare_for(self, runs, progress):
-        """Start a triggerer as soon as a task is deferred; most DAGs have no such task."""
-        deferred = any(ti.state == "deferred" for run in runs for ti in run.tasks.values())
-        if deferred and "triggerer" not in self.servers:
-            progress.say()
-            command = ["airflow", "triggerer", "--skip-serve-logs"]
-            self.servers.start("triggerer", command, **self.environment)
+    def prepare_for(self, runs, backfill_id, say):
+        """Start the servers that something waits for; return their names, a set."""
+        needed = self.database.what_is_asked_for(backfill_id)
+        if any(ti.state == "deferred" for run in runs for ti in run.tasks.values()):
+            needed.add("triggerer")
+        for name in needed & ON_DEMAND.keys():
+            if name not in self.servers:
+                say()
+                self.servers.start(
+                    name,
+                    ["airflow", name, *ON_DEMAND[name]],
+                    **self.environment,
+                    # With two, it puts off a callback whose file it is just reading, for 30 s.
+                    AIRFLOW__DAG_PROCESSOR__PARSING_PROCESSES="1",
+                )
+        return needed
+
+    def finish_callbacks(self, backfill_id):
+        """Wait for the callbacks of the DAG and of missed deadlines, but not for ever."""
+        options = ("has_on_success_callback", "has_on_failure_callback", "deadline")
+        asked = self.prepare_for([], backfill_id, print) or "dag-processor" in self.servers
+        if not asked and not any(map(self.dag.get, options)):
+            return
+        print(f"   waiting for callbacks, at most {CALLBACKS_LIMIT} s")
+        ended, busy_at = datetime.now(timezone.utc), time.monotonic()
+
+        def all_ran():
+            nonlocal busy_at
+            busy = self.prepare_for([], backfill_id, print)
+            if "dag-processor" in self.servers:
+                busy = busy or children_of(self.servers.process("dag-processor").pid)
+            busy_at = time.monotonic() if busy else busy_at
+            # Airflow stores the end of a DAG run first, and then its callback.
+            beat = self.database.last_heartbeat()
+            return beat and beat > ended and time.monotonic() - busy_at > IDLE
+
+        try:
+            wait(all_ran, "callbacks to end", self.check, CALLBACKS_LIMIT)
+        except TimeoutError as error:
+            print(f"   {error}, and waits no more; what they log is in {shown(self.logs)}")
 
     def wait_for_api_server(self):
         """Wait until the execution API answers; its first answer takes it some seconds."""
@@ -325,8 +478,7 @@ class BesideUI(Backfill):
     """
 
     def __init__(self, what, home, ui):
-        super().__init__(what, home, ui.record)
-        self.ui = ui
+        super().__init__(what, home, ui)
 
     def check(self):
         """Raise UserError if the servers have ended."""
@@ -382,18 +534,11 @@ def pause_after(seconds):
     return min(max(TICK, 9 * seconds), LONGEST_PAUSE)
 
 
-def executor_workers(record):
-    """Return the process numbers of LocalExecutor's workers in the tree of a record file.
-
-    Whose children they are depends on how multiprocessing starts them: the scheduler's (fork,
-    spawn) or those of a server that forks for it (forkserver). They are known by the name that
-    Airflow gives them, or on macOS, where it gives none, by that of multiprocessing; a test
-    notices when these change. A task's process has its worker's name when it is new.
-    """
-    named = {}
-    for process in members(record):
-        with contextlib.suppress(psutil.Error, SystemError):
-            command = " ".join(process.cmdline())
-            if "LocalExecutor" in command or "--multiprocessing-fork" in command:
-                named[process.pid] = process.ppid()
-    return {pid for pid, parent in named.items() if parent not in named}
+def children_of(pid):
+    """Return the living children of a process, as psutil.Process, without zombies."""
+    found = []
+    with contextlib.suppress(psutil.Error):
+        for child in psutil.Process(pid).children():
+            if child.status() != psutil.STATUS_ZOMBIE:
+                found.append(child)
+    return found

@@ -6,9 +6,11 @@ commands say. Each statement is one that SQLite and Postgres take. Backfills are
 """
 
 import errno
+import json
 import os
 import sqlite3
 import time
+import zlib
 from collections import namedtuple
 from datetime import datetime, timezone
 
@@ -22,13 +24,14 @@ from airflow_sandbox.paths import shown
 URL = "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"  # Airflow's own variable; bin/sandbox sets it
 RESTART_TIME = 60  # seconds that a Postgres which does not answer gets to come back
 
-# One DAG run of a backfill. logical_date: text, with the time if that is not midnight. state:
-# Airflow's DagRunState, or None if no run could be created, in which case obstacle says why.
-# tasks: {(task_id, map_index): TI}, where map_index is -1 for a task that is not mapped.
+# One DAG run of a backfill. logical_date: text, with the time if that is not midnight; or its
+# partition. state: Airflow's DagRunState, or None if no run could be created, in which
+# case obstacle says why. tasks: {(task_id, map_index): TI}, where map_index is -1 for a task that
+# is not mapped.
 Run = namedtuple("Run", "run_id logical_date state obstacle tasks")
 # A task instance. state: Airflow's TaskInstanceState, or None while the scheduler has not looked at
-# it. try_number: the try that it is at, of max_tries; 0 before the first.
-TI = namedtuple("TI", "state try_number max_tries")
+# it. try_number: the try that it is at, of max_tries; 0 before the first. start: of that, in UTC.
+TI = namedtuple("TI", "state try_number max_tries start", defaults=[None])
 
 # The DAG run of a day. tasks: a list of Task in the order they started, those that did not start
 # last; start and end are datetimes in UTC, or None for what has not happened (yet).
@@ -82,6 +85,7 @@ class MetadataDB:
 
     def __init__(self, name, engine, patience=0):
         self._name, self._engine, self._patience = name, engine, patience
+        self._known = {}  # {table: the names of its columns}
 
     def _run(self, statement, parameters):
         """Run a statement; return its rows and how many it has changed."""
@@ -117,7 +121,10 @@ class MetadataDB:
 
     def _columns(self, table):
         try:
-            return {column["name"] for column in inspect(self._engine).get_columns(table)}
+            if table not in self._known:
+                columns = inspect(self._engine).get_columns(table)
+                self._known[table] = {column["name"] for column in columns}
+            return self._known[table]
         except DBAPIError as error:
             raise self._error(error) from error
 
@@ -160,6 +167,36 @@ class MetadataDB:
         change = "UPDATE dag SET is_paused = :is_paused WHERE dag_id = :id"
         self._change(change, is_paused=is_paused, id=dag_id)
 
+    def serialized_dag(self, dag_id):
+        """Return a DAG as Airflow 3 has stored it, a dict."""
+        query = (
+            "SELECT data, data_compressed FROM serialized_dag WHERE dag_id = :id"
+            " ORDER BY created_at DESC LIMIT 1"
+        )
+        ((data, packed),) = self._rows(query, id=dag_id)
+        data = zlib.decompress(packed) if packed else data
+        return (data if isinstance(data, dict) else json.loads(data))["dag"]
+
+    def who_stopped(self, dag_id, backfill_id):
+        """Return who keeps the DAG runs of a backfill from starting, or None if nobody does.
+
+        "scheduler": after max_consecutive_failed_dag_runs. "file": which has lost the DAG. A user's
+        name, or "somebody": who has switched off the DAG or paused the backfill.
+        """
+        if any(self._column("SELECT is_stale FROM dag WHERE dag_id = :id", id=dag_id)):
+            return "file"
+        query = (
+            "SELECT is_paused FROM dag WHERE dag_id = :dag"
+            " UNION SELECT is_paused FROM backfill WHERE id = :id"
+        )
+        if not any(self._column(query, dag=dag_id, id=backfill_id)):
+            return None
+        query = (
+            "SELECT owner FROM log WHERE dag_id = :id"
+            " AND (event LIKE '%pause%' OR event = 'patch_dag') ORDER BY id DESC LIMIT 1"
+        )
+        return next(iter(self._column(query, id=dag_id)), None) or "somebody"
+
     def open_backfills(self, dag_id):
         """Return the ids of the DAG's backfills that are not marked as completed."""
         query = "SELECT id FROM backfill WHERE dag_id = :id AND completed_at IS NULL ORDER BY id"
@@ -171,16 +208,32 @@ class MetadataDB:
         The scheduler would do the first half, but only every 30 s, and until then Airflow refuses
         the next backfill. A task that still runs ends, as its process asks the execution API.
         """
-        now = self._time(datetime.now(timezone.utc))
-        runs = f"FROM dag_run WHERE backfill_id = :id AND state IN {UNFINISHED}"
+        self._fail_runs("backfill_id = :id", id=backfill_id)
+        change = "UPDATE backfill SET completed_at = :now WHERE id = :id AND completed_at IS NULL"
+        self._change(change, now=self._time(datetime.now(timezone.utc)), id=backfill_id)
+
+    def _fail_runs(self, which, **parameters):
+        runs = f"FROM dag_run WHERE {which} AND state IN {UNFINISHED}"
         for statement in (
             "UPDATE task_instance SET state = 'failed', end_date = :now"
             " WHERE state IN ('scheduled', 'queued', 'running', 'restarting', 'deferred')"
             f" AND (dag_id, run_id) IN (SELECT dag_id, run_id {runs})",
             f"UPDATE dag_run SET state = 'failed', end_date = :now WHERE id IN (SELECT id {runs})",
-            "UPDATE backfill SET completed_at = :now WHERE id = :id AND completed_at IS NULL",
         ):
-            self._change(statement, now=now, id=backfill_id)
+            now = self._time(datetime.now(timezone.utc))
+            self._change(statement, now=now, **parameters)
+
+    def fail_runs(self, dag_id, first, last):
+        """Mark as failed the DAG's runs of these days, datetimes in UTC, that have not ended.
+
+        No scheduler may be running. Returns the ids of these runs.
+        """
+        which = "dag_id = :id AND logical_date BETWEEN :first AND :last"
+        days = {"id": dag_id, "first": self._time(first), "last": self._time(last)}
+        query = f"SELECT run_id FROM dag_run WHERE {which} AND state IN {UNFINISHED}"
+        found = self._column(query, **days)
+        self._fail_runs(which, **days)
+        return found
 
     def fail_unfinished(self):
         """Airflow 1.10 and 2: mark as failed what a backfill that was cut short left unfinished.
@@ -224,23 +277,59 @@ class MetadataDB:
         Airflow 2 counts it nowhere.
         """
         tasks = {}
-        for run_id, task_id, map_index, state, try_number, retries in self._rows(
-            "SELECT ti.run_id, ti.task_id, ti.map_index, ti.state, ti.try_number, ti.max_tries"
-            f" {TASK_INSTANCES} AND coalesce(ti.state, '') <> 'removed' ORDER BY ti.id",
+        for run_id, task_id, map_index, state, try_number, retries, start in self._rows(
+            "SELECT ti.run_id, ti.task_id, ti.map_index, ti.state, ti.try_number, ti.max_tries,"
+            f" ti.start_date {TASK_INSTANCES} AND coalesce(ti.state, '') <> 'removed'"
+            " ORDER BY ti.id",
             id=backfill_id,
         ):
-            ti = TI(state, try_number, retries + 1)
+            ti = TI(state, try_number, retries + 1, _utc(start))
             tasks.setdefault(run_id, {})[task_id, map_index] = ti
+        # Airflow 3.2 has brought partitions.
+        has_it = "partition_key" in self._columns("backfill_dag_run")
+        partition = "b.partition_key" if has_it else "NULL"
         rows = self._rows(
-            "SELECT r.run_id, b.logical_date, r.state, b.exception_reason"
+            f"SELECT r.run_id, b.logical_date, {partition}, r.state, b.exception_reason"
             " FROM backfill_dag_run b LEFT JOIN dag_run r ON r.id = b.dag_run_id"
             " WHERE b.backfill_id = :id ORDER BY b.sort_ordinal",
             id=backfill_id,
         )
         return [
-            Run(run_id, _day(logical_date), state, obstacle, tasks.get(run_id, {}))
-            for run_id, logical_date, state, obstacle in rows
+            Run(run_id, _day(time) if time else key, state, obstacle, tasks.get(run_id, {}))
+            for run_id, time, key, state, obstacle in rows
         ]
+
+    def what_is_asked_for(self, backfill_id):
+        """Return the servers that callbacks wait for, a set of names: those of DAGs and of task
+        instances that the scheduler failed, and those of the backfill's missed deadlines."""
+        query = (
+            "SELECT 'dag-processor' FROM callback WHERE type = 'dag_processor'"
+            " UNION SELECT CASE WHEN c.trigger_id IS NULL THEN 'scheduler' ELSE 'triggerer' END"
+            " FROM deadline d JOIN callback c ON c.id = d.callback_id"
+            " JOIN dag_run r ON r.id = d.dagrun_id WHERE r.backfill_id = :id"
+            " AND d.deadline_time < :now AND c.state NOT IN ('success', 'failed')"
+        )
+        now = self._time(datetime.now(timezone.utc))
+        return set(self._column(query, id=backfill_id, now=now))
+
+    def runs_of_paused_dags(self, since):
+        """Return [(dag_id, run_id)] of what was queued since then, a datetime in UTC, in vain."""
+        return self._rows(
+            "SELECT r.dag_id, r.run_id FROM dag_run r JOIN dag d ON d.dag_id = r.dag_id"
+            " WHERE r.state = 'queued' AND d.is_paused AND r.queued_at > :since",
+            since=self._time(since),
+        )
+
+    def verdicts(self, dag_id, run_id, key, since):
+        """Return what Airflow's audit log has of its own about a task instance since then, a
+        datetime in UTC: that it was lost, for example, which its own log can't say."""
+        return self._column(
+            "SELECT extra FROM log WHERE dag_id = :dag_id AND run_id = :run_id AND task_id = :task"
+            " AND map_index = :index AND dttm > :since AND event IN ('state mismatch',"
+            " 'heartbeat timeout', 'stuck in queued tries exceeded') ORDER BY id",
+            **{"dag_id": dag_id, "run_id": run_id, "since": self._time(since)},
+            **dict(zip(("task", "index"), key)),
+        )
 
     def missing_pools(self, backfill_id):
         """Return [(task_id, pool)] of a backfill's tasks whose pool does not exist."""
@@ -256,8 +345,11 @@ class MetadataDB:
         return bool(self._column(query + " LIMIT 1"))
 
     def last_heartbeat(self):
-        """Return when the scheduler last said that it is alive, a datetime in UTC, or None."""
-        query = "SELECT max(latest_heartbeat) FROM job WHERE job_type = 'SchedulerJob'"
+        """Return when a scheduler last said that it is alive, a datetime in UTC, or None."""
+        query = (
+            "SELECT max(latest_heartbeat) FROM job"
+            " WHERE job_type = 'SchedulerJob' AND state = 'running'"
+        )
         return _utc(self._column(query)[0])
 
     def run_of_day(self, dag_id, day):

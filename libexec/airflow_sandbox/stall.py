@@ -3,14 +3,15 @@
 import re
 import time
 from collections import namedtuple
+from datetime import datetime, timezone
 
 from airflow_sandbox.logs import tail
 from airflow_sandbox.paths import shown
 from airflow_sandbox.progress import finished, name_of
 
 QUIET = 5  # seconds without a change after which it says what it waits for
-UNTAKEN = 15  # the same for task instances that are queued; to start one takes a worker some 2
 DEADLOCK = 15  # seconds without a change before what is left may be called deadlocked
+TALK = 20  # seconds without a change after which it says what runs; then three times as long, ...
 BATCH = 3  # so many task instances are asked about at once: each takes Airflow some seconds
 # What waits for a time, or for something outside of Airflow, and is never deadlocked.
 COMING = {"deferred", "up_for_retry", "up_for_reschedule", "awaiting_input"}
@@ -20,7 +21,8 @@ AT = re.compile(r" at (\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)\S*$")
 # Dependencies that are only unmet because of another task instance, or because the scheduler has
 # not come to this one yet.
 FOLLOWS, NOT_YET = {"Trigger Rule"}, {"Dagrun Running", "Task Instance State"}
-PAUSED = "Dag Not Paused"  # somebody may switch the DAG on again
+PAUSED = "Dag Not Paused"  # Backfill.stopped() says who did it
+NEVER = "nothing that is left can ever run"
 
 
 class Reason(namedtuple("Reason", "text is_cause is_final")):
@@ -34,53 +36,82 @@ class Reason(namedtuple("Reason", "text is_cause is_final")):
 class Stall:
     """Looks at a backfill's runs again and again, and speaks up when nothing happens in it.
 
-    dag_id: of the backfill. database: a MetadataDB. servers: Servers, to run Airflow's command that
-    knows why a task does not run. log_of: a function that returns a task instance's log file.
-    say: a function that prints a text. worker_hint: where the workers are that take queued tasks,
-    as a text.
+    backfill: a Backfill. say: a function that prints a text.
     """
 
-    def __init__(self, dag_id, database, servers, log_of, say, worker_hint):
-        self.dag_id, self.database, self.servers = dag_id, database, servers
-        self.log_of, self.say, self.worker_hint = log_of, say, worker_hint
-        self.said_queued = False
-        self.last, self.since = None, 0
+    def __init__(self, backfill, say):
+        self.backfill, self.say = backfill, say
+        self.dag_id, self.database = backfill.dag_id, backfill.database
+        self.began = datetime.now(timezone.utc)
+        self.last, self.since, self.talk = None, 0, TALK
         self.questions = []  # [(run, key, Popen, log file)] that were not answered yet
-        self.reasons = {}  # {(logical date, key): Reason} since the last change
+        self.reasons = {}  # {(run id, key): (run, Reason)} since the last change
         self.retrying = {}  # {(run_id, key, TI): (when it was seen, its log, what to say)}
         self.tried = {}  # {(run_id, key): how many tries there were before this backfill}
 
     def look(self, runs):
-        """Take note of the runs, a list of metadata_db.Run; return whether they are deadlocked.
+        """Take note of the runs, a list of metadata_db.Run; return in words why nothing that is
+        left can ever run, or None.
 
-        Prints what they wait for, once after each change.
+        Prints what they wait for after each change, and what runs, again and again.
         """
         self.show_retries(runs)
         if runs != self.last:
-            self.last, self.since = runs, time.monotonic()
-            self.said_queued = False
+            self.last, self.since, self.talk = runs, time.monotonic(), TALK
             self.end_questions()
         quiet = time.monotonic() - self.since
-        if quiet > UNTAKEN and not self.said_queued:
-            self.show_queued(runs)
-        if quiet < QUIET or all(map(finished, runs)) or self.database.something_runs():
-            return False
+        if quiet > self.talk:
+            self.show_running(runs)
+            self.talk *= 3
+        if quiet < QUIET or all(map(finished, runs)):
+            return None
+        runs_still = self.database.something_runs()
+        if runs_still and quiet < TALK:
+            return None
         waiting = [
             (run, key, ti.state)
             for run in runs
             if not finished(run)
             for key, ti in run.tasks.items()
-            if ti.state in COMING | {None, "scheduled"}
+            # Beside what runs, only what does not wait for that.
+            if ti.state in COMING | ({"scheduled"} if runs_still else {None, "scheduled"})
         ]
         self.collect()
         # Until a cause is found, not only what follows from one.
         if not self.questions and not self.causes():
-            unasked = [
-                each for each in waiting if (each[0].logical_date, each[1]) not in self.reasons
-            ]
+            unasked = [each for each in waiting if (each[0].run_id, each[1]) not in self.reasons]
             self.query(sorted(unasked, key=lambda each: each[2] not in COMING)[:BATCH])
-        coming = any(state in COMING for _, _, state in waiting)
-        return quiet > DEADLOCK and not coming and self.all_final() and self.scheduler_lives()
+        coming = runs_still or any(state in COMING for _, _, state in waiting)
+        if quiet > DEADLOCK and not coming and self.all_final() and self.scheduler_lives():
+            run, key, reason = self.causes()[0]
+            return f"{NEVER}: {name_of(key)} of {run.logical_date}: {reason.text}"
+        return None
+
+    def show_running(self, runs):
+        """Say what runs, since when, and how its log ends; or who does not take what is queued."""
+        all_tasks = [(run, *each) for run in runs for each in run.tasks.items()]
+        running = [each for each in all_tasks if each[2].state == "running"]
+        for run, key, ti in running[:1]:
+            log = self.backfill.log_of(run, key, ti)
+            last = tail(log, 1).lstrip(" |") if log.exists() else ""
+            more = f" (and {len(running) - 1} more)" if running[1:] else ""
+            self.say(
+                f"   {name_of(key)} of {run.logical_date}{more} has been running since"
+                f" {ti.start:%H:%M:%S} (UTC); {shown(log)} ends: {last}"
+            )
+        queued = sum(ti.state == "queued" for _, _, ti in all_tasks)
+        if queued and not running:
+            hint = self.backfill.worker_hint
+            self.say(f"   {queued} queued for {TALK} s: no worker has taken one. {hint}")
+        for dag_id, run_id in self.database.runs_of_paused_dags(self.began):
+            if dag_id != self.dag_id:
+                self.say(
+                    f"   {run_id} of {dag_id} stays queued, as {dag_id} is switched off;"
+                    f" to switch it on: bin/sandbox airflow dags unpause -y {dag_id}"
+                )
+        if self.talk > TALK:
+            for run, key, reason in self.causes():
+                self.say_reason(run, key, reason)
 
     def show_retries(self, runs):
         """Say of each task that has failed and will be tried again that it has and will."""
@@ -91,7 +122,7 @@ class Stall:
                 before = ti.try_number - (ti.state is not None)
                 before = self.tried.setdefault((run.run_id, key), before)
                 if ti.state == "up_for_retry" and (run.run_id, key, ti) not in self.retrying:
-                    log = self.log_of(run, key, ti)
+                    log = self.backfill.log_of(run, key, ti)
                     tries = f"try {ti.try_number - before} of {ti.max_tries - before}"
                     text = f"   {name_of(key)} of {run.logical_date} failed ({tries}) and will be"
                     text += f" tried again; its log: {shown(log)}\n"
@@ -102,28 +133,20 @@ class Stall:
                 self.say(text + (tail(log, 5) if log.exists() else ""))
                 self.retrying[try_] = 0, log, ""
 
-    def show_queued(self, runs):
-        """Say that task instances are queued and none runs, if it is so."""
-        states = [ti.state for run in runs for ti in run.tasks.values()]
-        if "queued" in states and "running" not in states:
-            self.said_queued = True
-            self.say(
-                f"   {states.count('queued')} queued for {UNTAKEN} s: no worker has taken one."
-                f" {self.worker_hint}"
-            )
-
     def query(self, waiting):
         """Start to query Airflow why these do not run: a list of (run, key, state)."""
         for number, (run, key, state) in enumerate(waiting):
             task_id, map_index = key
-            if state == "deferred":
-                self.record(
-                    run, key, Reason("it is deferred, until its trigger fires", True, False)
-                )
+            known = {
+                "deferred": "it is deferred, until its trigger fires",
+                "awaiting_input": f"somebody has to answer it; {self.backfill.answer_hint}",
+            }
+            if state in known:
+                self.record(run, key, Reason(known[state], True, False))
                 continue
             command = ["airflow", "tasks", "failed-deps", self.dag_id, task_id, run.run_id]
             command += ["--map-index", str(map_index)] if map_index >= 0 else []
-            process, log = self.servers.run(f"failed-deps-{number}", command, quiet=True)
+            process, log = self.backfill.servers.run(f"failed-deps-{number}", command, quiet=True)
             self.questions.append((run, key, process, log))
 
     def collect(self):
@@ -137,28 +160,30 @@ class Stall:
 
     def record(self, run, key, reason):
         """Keep the reason of a task instance, and print it if it is a cause."""
-        self.reasons[run.logical_date, key] = reason
+        self.reasons[run.run_id, key] = (run, reason)
         if reason.is_cause:
-            self.say(f"   waiting for {name_of(key)} of {run.logical_date}: {reason.text}")
+            self.say_reason(run, key, reason)
+
+    def say_reason(self, run, key, reason):
+        """Print the reason of a task instance."""
+        self.say(f"   waiting for {name_of(key)} of {run.logical_date}: {reason.text}")
 
     def causes(self):
-        """Return [((logical date, key), Reason)] of those that don't follow from others."""
-        return [(what, reason) for what, reason in self.reasons.items() if reason.is_cause]
+        """Return [(run, key, Reason)] of those that don't follow from others."""
+        found = [(run, key, reason) for (_, key), (run, reason) in self.reasons.items()]
+        return [each for each in found if each[2].is_cause]
 
     def all_final(self):
         """Return whether Airflow has named causes, and none of them can change by itself."""
         causes = self.causes()
-        return not self.questions and bool(causes) and all(reason.is_final for _, reason in causes)
+        return (
+            not self.questions and bool(causes) and all(reason.is_final for _, _, reason in causes)
+        )
 
     def scheduler_lives(self):
         """Return whether the scheduler has looked at it all since the last change."""
         beat = self.database.last_heartbeat()
         return beat is not None and time.time() - beat.timestamp() < DEADLOCK - QUIET
-
-    def deadlock(self):
-        """Return in words why nothing that is left can run."""
-        (day, key), reason = self.causes()[0]
-        return f"nothing that is left can ever run: {name_of(key)} of {day}: {reason.text}"
 
     def end_questions(self):
         """Forget what was asked before the last change."""
