@@ -1,15 +1,24 @@
 """A backfill that stands still says why, and ends when nothing can come any more."""
 
+import os
 import re
+import signal
 import time
 
 import pytest
 from support.backfills import start, wait
+from support.checkouts import read_until
+from support.guarantees import guarantee
 from support.lines import progress
 
 DAGS = """
+import os
 from datetime import datetime, timedelta
-from airflow.sdk import DAG
+from pathlib import Path
+from airflow.sdk import AsyncCallback, CronPartitionTimetable, DAG, DeadlineAlert
+from airflow.sdk import DeadlineReference
+from airflow.providers.standard.operators.hitl import ApprovalOperator
+from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 from airflow.providers.standard.operators.bash import BashOperator
 
 DAILY = {"schedule": "@daily", "start_date": datetime(2019, 1, 1), "catchup": False}
@@ -27,6 +36,46 @@ with DAG("full_pool", **DAILY):
 
 with DAG("lost", **DAILY):
     BashOperator(task_id="a", bash_command="true") >> BashOperator(task_id="b", bash_command="true")
+
+
+def note(context):
+    Path(os.environ["AIRFLOW_HOME"], "called").write_text(context["dag_run"].run_id)
+
+with DAG(
+    "callbacks",
+    on_success_callback=note,
+    deadline=DeadlineAlert(
+        reference=DeadlineReference.DAGRUN_LOGICAL_DATE,  # long ago, so each run misses it
+        interval=timedelta(days=1),
+        callback=AsyncCallback("late.note"),
+    ),
+    **DAILY,
+):
+    BashOperator(task_id="a", bash_command="true")
+
+with DAG("partitions", **{**DAILY, "schedule": CronPartitionTimetable("@daily", timezone="UTC")}):
+    BashOperator(task_id="a", bash_command="exit 1")
+
+with DAG("asks", **DAILY):
+    ApprovalOperator(task_id="a", subject="Go on?")
+
+with DAG("fails", max_consecutive_failed_dag_runs=2, **DAILY):
+    BashOperator(task_id="a", bash_command="exit 1")
+
+with DAG("child", **{**DAILY, "schedule": None}):
+    BashOperator(task_id="a", bash_command="true")
+
+with DAG("waits_for_child", **DAILY):
+    TriggerDagRunOperator(
+        task_id="a", trigger_dag_id="child", wait_for_completion=True, poke_interval=1
+    )
+"""
+
+LATE = """
+import os
+from pathlib import Path
+async def note(context):
+    Path(os.environ["AIRFLOW_HOME"], "late").write_text(context["dag_run"]["dag_run_id"])
 """
 
 pytestmark = [pytest.mark.xdist_group(__name__), pytest.mark.slow]  # they share a checkout
@@ -36,6 +85,8 @@ pytestmark = [pytest.mark.xdist_group(__name__), pytest.mark.slow]  # they share
 def checkout(new_checkout):
     checkout = new_checkout()
     (checkout.path / "dags/stalls.py").write_text(DAGS)
+    (checkout.home / "plugins").mkdir(parents=True)
+    (checkout.home / "plugins/late.py").write_text(LATE)
     checkout.succeed("list-dags")
     return checkout
 
@@ -80,3 +131,79 @@ def test_a_dag_whose_file_was_lost_fails_at_once_and_says_so(checkout):
     assert make.returncode == 2
     assert progress(output)[-1]["failed"] == 2
     assert "task a of 2024-06-01 failed" in output and "Dag not found" in output
+
+
+@guarantee(
+    "Input",
+    "callbacks of the DAG, and deadlines that are missed",
+    "they run, in servers that are started for them; the end waits for them a minute at most",
+)
+def test_callbacks_and_deadlines_run(checkout):
+    outcome = backfill(checkout, "callbacks")
+    assert outcome.returncode == 0, outcome.stdout
+    for name in "called", "late":
+        assert "2024-01-01" in (checkout.home / name).read_text(), outcome.stdout
+    assert checkout.processes() == []
+
+
+def test_a_run_without_a_logical_date_is_named_by_its_partition(checkout):
+    outcome = backfill(checkout, "partitions")
+    assert outcome.returncode == 2
+    log = re.search(r"task a of 2024-01-01\S* failed; (\S+) ends", outcome.stdout)[1]
+    assert (checkout.path / log).exists()
+
+
+@pytest.mark.parametrize(
+    ("dag_id", "said"),
+    [
+        ("asks", ["waiting for a of .*: somebody has to answer it; in the UI: .*make ui"]),
+        (
+            "waits_for_child",
+            [
+                "a of 2024-06-01 has been running since .* ends: Waiting for dag run",
+                "of child stays queued, as child is switched off; .* unpause -y child",
+            ],
+        ),
+    ],
+)
+def test_what_waits_for_somebody_else_is_said(checkout, dag_id, said):
+    make = start(checkout, f"DAG={dag_id}")
+    for line in said:
+        read_until(make, line)
+    os.killpg(make.pid, signal.SIGINT)
+    make.communicate(timeout=60)
+
+
+def test_a_dag_that_airflow_switches_off_ends_the_backfill(checkout):
+    # It counts the latest days, so these have to come first.
+    days = ["START=2024-01-01", "END=2024-01-04", "OPTIONS=--run-backwards --max-active-runs 1"]
+    outcome = checkout.make("backfill", "DAG=fails", *days)
+    assert outcome.returncode == 2
+    assert "switched it off, by its max_consecutive_failed_dag_runs" in outcome.stdout
+    assert progress(outcome.stdout)[-1]["failed"] == 2
+
+
+def test_a_dag_that_is_switched_off_meanwhile_ends_the_backfill(checkout):
+    make = start(checkout, "DAG=waits_for_child")
+    read_until(make, "running: 1")
+    command = ["bin/sandbox", "airflow", "dags", "pause", "-y", "waits_for_child"]
+    assert checkout.run(*command).returncode == 0
+    # What runs may go on to its end.
+    command[3:] = ["unpause", "-y", "child"]
+    assert checkout.run(*command).returncode == 0
+    output, _ = make.communicate(timeout=120)
+    assert "has switched it off; to switch it on: bin/sandbox airflow dags unpause" in output
+
+
+@guarantee(
+    "Interruption",
+    "a run of the same day that was triggered by hand, and that nobody runs",
+    "it is ended, and its day runs",
+)
+def test_a_run_of_that_day_that_nobody_runs_is_no_obstacle(checkout):
+    day = "2024-01-01T00:00:00+00:00"
+    command = ["bin/sandbox", "airflow", "dags", "trigger", "lost", "--logical-date", day]
+    assert checkout.run(*command).returncode == 0
+    outcome = backfill(checkout, "lost")
+    assert outcome.returncode == 0, outcome.stdout
+    assert "repaired: ended manual__" in outcome.stdout

@@ -6,6 +6,10 @@
 finished runs, runs, waiting, succeeded, running, failed, skipped, deadlocked, not ready.
 """
 
+WHOLE_DAYS = (
+    "A day is all of it, in the time zone of the schedule. For 2.11, the last one is its first"
+    " second, and in UTC."
+)
 EXPECTED = {
     "shape_plain": {
         "line": "3 3 0 6 0 0 0 0 0",
@@ -135,6 +139,7 @@ EXPECTED = {
         "airflow3": {
             "line": "3 3 0 0 0 0 6 0 0",
             "exit": 1,
+            "says": "the DAG run of 2024-01-01 failed, and no task of it",
             "why": "When dagrun_timeout is over, the DAG run fails, and what is left is skipped."
             " The backfill of Airflow 2.11 ignores dagrun_timeout.",
         },
@@ -142,7 +147,7 @@ EXPECTED = {
     "shape_weekly": {
         "line": "",
         "exit": 1,
-        "says": "No runs to create for Dag shape_weekly",
+        "says": "the nearest day that has a run is 2023-12-31 (UTC): make backfill DAG=",
     },
     "shape_unscheduled": {
         "line": "",
@@ -152,10 +157,21 @@ EXPECTED = {
     "shape_six": {
         "line": "2 2 0 2 0 0 0 0 0",
         "exit": 0,
+        "airflow3": {"line": "3 3 0 3 0 0 0 0 0", "why": WHOLE_DAYS},
     },
     "shape_hourly": {
         "line": "25 25 0 25 0 0 0 0 0",
         "exit": 0,
         "days": ("2024-01-01", "2024-01-02"),
+        "airflow3": {"line": "48 48 0 48 0 0 0 0 0", "why": WHOLE_DAYS},
+    },
+    "shape_new_york": {
+        "line": "2 2 0 2 0 0 0 0 0",
+        "exit": 0,
+        "airflow3": {"line": "3 3 0 3 0 0 0 0 0", "why": WHOLE_DAYS},
+    },
+    "shape_own_processes": {
+        "line": "3 3 0 6 0 0 0 0 0",
+        "exit": 0,
     },
 }

@@ -4,8 +4,11 @@ tests/test_shapes.py backfills each for 2024-01-01 to 2024-01-03. It holds the l
 the exit code against tests/shapes/expected.py.
 """
 
+import multiprocessing
+import time
 from datetime import datetime, timedelta
 
+import pendulum
 from airflow import DAG
 
 try:  # Airflow 3
@@ -28,6 +31,7 @@ except ImportError:
     from airflow.sensors.python import PythonSensor
 
 DAILY = {"schedule": "@daily", "start_date": datetime(2019, 1, 1), "catchup": False}
+NEW_YORK = pendulum.timezone("America/New_York")
 SECOND_DAY = "{{ ds_nodash }} == 20240102"
 FAILS_ON_THE_SECOND_DAY = f"exit $(( {SECOND_DAY} ))"
 
@@ -143,7 +147,7 @@ with DAG("shape_sensor_reschedule", **DAILY):
         task_id="s",
         python_callable=lambda ti: ti.xcom_pull(task_ids="t") == "ready",
         mode="reschedule",
-        poke_interval=2,
+        poke_interval=1,
     ) >> bash("a")
     bash("t", "sleep 1; echo ready")
 
@@ -192,6 +196,22 @@ with DAG("shape_unscheduled", **{**DAILY, "schedule": None}):
 
 with DAG("shape_six", **{**DAILY, "schedule": "0 6 * * *"}):
     bash("a")
+
+with DAG("shape_new_york", **{**DAILY, "start_date": datetime(2019, 1, 1, tzinfo=NEW_YORK)}):
+    bash("a")
+
+with DAG("shape_own_processes", **DAILY):
+    # Their command has Airflow's name of its workers; others end in --multiprocessing-fork.
+    bash("word", "echo LocalExecutor; sleep 2; true")
+
+    @task
+    def spawn():
+        process = multiprocessing.get_context("spawn").Process(target=time.sleep, args=(2,))
+        process.start()
+        process.join()
+        assert process.exitcode == 0
+
+    spawn()
 
 with DAG("shape_hourly", **{**DAILY, "schedule": "@hourly"}):
     bash("a")
