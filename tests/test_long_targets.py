@@ -1,4 +1,4 @@
-"""Targets of `make help` that take minutes, or a browser: .ci/run runs these, make test does not."""
+"""Targets of `make help` that take minutes, or a browser; .ci/run runs these."""
 
 import re
 import tempfile
@@ -28,7 +28,7 @@ def test_make_bench_measures_everything_and_leaves_no_process(new_checkout):
     assert checkout.processes() == []
 
 
-def test_make_screenshots_renews_the_pictures_and_sees_the_pages():
+def test_make_screenshots_renews_the_pictures():
     find_browser()
     # Its own tests, in checkouts of their own, are below this one, and the path of a browser's
     # socket has room for 107 bytes.

@@ -31,7 +31,7 @@ RUN_BY = {
     "test": "test_targets.py::test_make_verify_and_make_test_run_the_tests_of_an_edition",
     "test-all": "test_targets.py::test_make_test_all_runs_those_of_every_edition",
     "lint": "test_targets.py::test_make_lint_finds_what_is_wrong",
-    "screenshots": "test_long_targets.py::test_make_screenshots_renews_the_pictures_and_sees_the_pages",
+    "screenshots": "test_long_targets.py::test_make_screenshots_renews_the_pictures",
     "bench": "test_long_targets.py::test_make_bench_measures_everything_and_leaves_no_process",
     "doctor": "test_targets.py::test_make_doctor_finds_all_that_is_required",
     "lock": "test_targets.py::test_make_lock_pins_the_newest_versions_with_hashes",

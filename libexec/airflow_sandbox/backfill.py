@@ -118,6 +118,7 @@ class Backfill:
         again = make_command("backfill", DAG=self.dag_id, DATE=what.end)
         in_ui = f"end this, type {make_command('ui')}, and beside it {again}"
         self.answer_hint = f"at {url(ui.port)}required_actions" if ui else f"in the UI: {in_ui}"
+        self.switch_on = sandbox_command("airflow", "dags", "unpause", "-y", self.dag_id)
         self.began = datetime.now(timezone.utc)
         self.logs = home / "logs"
         # The tasks' logs are in the folder that all machines share, if there is one.
@@ -200,7 +201,7 @@ class Backfill:
             raise UserError(
                 f"Airflow refused to run {self.dag_id} for {', '.join(refused)}: a DAG run of the"
                 " same day has not ended. Wait for its end, or end it in the Airflow UI. Should it"
-                f" be queued, switch the DAG on: bin/sandbox airflow dags unpause -y {self.dag_id}"
+                f" be queued, switch the DAG on: {self.switch_on}"
             )
         if refused:  # as was asked for
             print(f"   not run again: {', '.join(refused)}")
@@ -253,7 +254,7 @@ class Backfill:
             return f"no DAG run of {self.dag_id} starts any more: {LASTING[who]}", True
         return (
             f"no DAG run of {self.dag_id} starts, as {who} has switched it off; to switch it on:"
-            f" bin/sandbox airflow dags unpause -y {self.dag_id}"
+            f" {self.switch_on}"
         ), not self.ui
 
     def prepare_for(self, runs, backfill_id, say):

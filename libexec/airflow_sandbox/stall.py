@@ -5,6 +5,7 @@ import time
 from collections import namedtuple
 from datetime import datetime, timezone
 
+from airflow_sandbox.commands import sandbox_command
 from airflow_sandbox.logs import tail
 from airflow_sandbox.paths import shown
 from airflow_sandbox.progress import finished, name_of
@@ -105,9 +106,10 @@ class Stall:
             self.say(f"   {queued} queued for {TALK} s: no worker has taken one. {hint}")
         for dag_id, run_id in self.database.runs_of_paused_dags(self.began):
             if dag_id != self.dag_id:
+                on = sandbox_command("airflow", "dags", "unpause", "-y", dag_id)
                 self.say(
                     f"   {run_id} of {dag_id} stays queued, as {dag_id} is switched off;"
-                    f" to switch it on: bin/sandbox airflow dags unpause -y {dag_id}"
+                    f" to switch it on: {on}"
                 )
         if self.talk > TALK:
             for run, key, reason in self.causes():
