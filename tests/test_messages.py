@@ -13,7 +13,7 @@ CONF = """--dag-run-conf {"size":1,"why":"it's a test"}"""
 OTHERS = {
     *["Configuration file could not be loaded", "Missing dependencies for SOCKS support"],
     *["No data found", "No such file or directory", "command not found", "could not be found"],
-    *["has a non-periodic schedule that does not support backfills", "The conn_id"],
+    *["has a non-periodic schedule that does not support backfills", "The conn_id", "(in flight)"],
 }
 
 DAGS = """

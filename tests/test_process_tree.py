@@ -1,65 +1,17 @@
 """What belongs to a tree of processes, however its parts were started, and that it ends."""
 
-import multiprocessing
 import sys
-import tempfile
 
 import psutil
 import pytest
-from airflow_sandbox.backfill import executor_workers
 from airflow_sandbox.process_tree import ProcessTree, members
 from support.backfills import wait
 from support.checkouts import PROJECT
-
-# As the executor does it: two workers that wait for work, one of which has a task's process.
-EXECUTOR = """
-import multiprocessing, os, sys, time
-
-def work(name, with_task):
-    if name == "named":
-        from setproctitle import setproctitle
-        setproctitle("airflow worker -- LocalExecutor: <idle>")
-    if with_task:
-        os.fork()
-    time.sleep(61)
-
-if __name__ == "__main__":
-    multiprocessing.set_start_method(sys.argv[1])
-    name = sys.argv[2]
-    workers = [multiprocessing.Process(target=work, args=[name, task]) for task in (True, False)]
-    for worker in workers:
-        worker.start()
-    print(*[worker.pid for worker in workers], flush=True)
-    time.sleep(61)
-"""
-# On macOS, Airflow gives its workers no name, and multiprocessing spawns them.
-WAYS = [(method, "named") for method in multiprocessing.get_all_start_methods()]
-WAYS += [("spawn", "nameless")]
 
 
 @pytest.fixture
 def record(tmp_path):
     return tmp_path / "a tree.processes"
-
-
-@pytest.mark.parametrize(("method", "name"), WAYS)
-def test_the_executors_workers_are_found_however_they_were_started(record, tmp_path, method, name):
-    script, output = tmp_path / "executor.py", tmp_path / "output"
-    script.write_text(EXECUTOR)
-    # The path of forkserver's socket has to be short.
-    short = tempfile.TemporaryDirectory(dir="/tmp")
-    with short, ProcessTree(record) as tree:
-        with output.open("wb") as file:
-            tree.start([sys.executable, script, method, name], file, TMPDIR=short.name)
-        wait(lambda: output.read_text().endswith("\n"), "two workers")
-        workers = {int(pid) for pid in output.read_text().split()}
-        wait(lambda: executor_workers(record) == workers, f"{workers} to be found")
-        # And a worker that is killed is missed, also if what was its task's process lives on.
-        dead = workers.pop()
-        psutil.Process(dead).kill()
-        wait(lambda: dead not in executor_workers(record), f"{dead} to be missed")
-        assert workers <= executor_workers(record)
-    assert members(record) == []
 
 
 def test_a_descendant_without_a_mark_belongs_to_the_tree(record):

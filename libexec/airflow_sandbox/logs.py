@@ -60,7 +60,8 @@ def tail(log, lines=LOG_TAIL):
             start = len(shown_lines)
         for error in errors:
             shown_lines += exception_text(error).splitlines()
-    last = -lines if start is None else min(start, len(shown_lines) - lines)
+    last = max(0, len(shown_lines) - lines)
+    last = last if start is None else min(start, last)
     text = "\n".join("     | " + line for line in shown_lines[last:])
     return text + hint(text, "\n     ")
 

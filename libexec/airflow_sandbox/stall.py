@@ -47,7 +47,7 @@ class Stall:
         self.last, self.since, self.talk = None, 0, TALK
         self.questions = []  # [(run, key, Popen, log file)] that were not answered yet
         self.reasons = {}  # {(run id, key): (run, Reason)} since the last change
-        self.retrying = {}  # {(run_id, key, TI): (when it was seen, its log, what to say)}
+        self.retrying = set()  # {(run_id, key, TI)} that has been said
         self.tried = {}  # {(run_id, key): how many tries there were before this backfill}
 
     def look(self, runs):
@@ -117,23 +117,19 @@ class Stall:
 
     def show_retries(self, runs):
         """Say of each task that has failed and will be tried again that it has and will."""
-        now = time.monotonic()
         for run in runs:
             for key, ti in run.tasks.items():
                 # Airflow goes on counting where earlier runs of the day have ended.
                 before = ti.try_number - (ti.state is not None)
                 before = self.tried.setdefault((run.run_id, key), before)
                 if ti.state == "up_for_retry" and (run.run_id, key, ti) not in self.retrying:
+                    self.retrying.add((run.run_id, key, ti))
                     log = self.backfill.log_of(run, key, ti)
-                    tries = f"try {ti.try_number - before} of {ti.max_tries - before}"
-                    text = f"   {name_of(key)} of {run.logical_date} failed ({tries}) and will be"
-                    text += f" tried again; its log: {shown(log)}\n"
-                    self.retrying[run.run_id, key, ti] = now, log, text
-        # A task writes down why it failed a moment after its state has changed.
-        for try_, (since, log, text) in self.retrying.items():
-            if text and (now - since > 1 or all(map(finished, runs))):
-                self.say(text + (tail(log, 5) if log.exists() else ""))
-                self.retrying[try_] = 0, log, ""
+                    self.say(
+                        f"   {name_of(key)} of {run.logical_date} failed (try"
+                        f" {ti.try_number - before} of {ti.max_tries - before}) and will be tried"
+                        f" again; its log: {shown(log)}\n" + (tail(log, 5) if log.exists() else "")
+                    )
 
     def query(self, waiting):
         """Start to query Airflow why these do not run: a list of (run, key, state)."""

@@ -12,6 +12,7 @@ BLOCK = re.compile(r"^```(bash|text)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 # What differs from run to run, and the pattern that it has to match.
 VARYING = [
     (r"\d{4}-\d\d-\d\d", r"\\d{4}-\\d\\d-\\d\\d"),
+    (r"T\d\d:\d\d:\d\d", r"T\\d\\d:\\d\\d:\\d\\d"),
     (r"done\\ in\\ \d+\\ s", r"done in \\d+ s"),
     (r"\\-\\-port\\ \d+", r"--port \\d+"),
     (r"127\\.0\\.0\\.1:\d+", r"127\\.0\\.0\\.1:\\d+"),
