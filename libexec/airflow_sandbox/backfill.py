@@ -359,11 +359,14 @@ class OwnServers(Backfill):
                 self.repair()
                 self.start_api_server()  # the slowest; meanwhile:
                 backfill_id = self.create()
+                # A paused DAG's backfill stays queued. Until the API answers, it has to: the first
+                # task would find one that is still loading, and give up on it after five seconds.
+                self.database.pause_dag(self.dag_id, True)
                 self.start_scheduler()
-                self.wait_for_api_server()
-                # A paused DAG's backfill stays queued. Not before now: the first task would
-                # find an API that is still loading, and give up on it after five seconds.
-                self.database.pause_dag(self.dag_id, False)
+                try:
+                    self.wait_for_api_server()
+                finally:
+                    self.database.pause_dag(self.dag_id, False)
                 outcome = self.watch(backfill_id)
                 if not outcome[1]:
                     self.finish_callbacks(backfill_id)
