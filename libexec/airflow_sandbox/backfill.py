@@ -481,9 +481,6 @@ class BesideUI(Backfill):
     ui: the RunningUI.
     """
 
-    def __init__(self, what, home, ui):
-        super().__init__(what, home, ui)
-
     def check(self):
         """Raise UserError if the servers have ended."""
         if not self.ui.is_alive():

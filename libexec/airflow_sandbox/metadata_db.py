@@ -115,7 +115,8 @@ class MetadataDB:
         return self._run(statement, parameters)[1]
 
     def _time(self, time):
-        """Return a datetime in UTC as a parameter: SQLite has text, which sorts like the times."""
+        """Return a datetime as a parameter: SQLite has text in UTC, which sorts like the times."""
+        time = time.astimezone(timezone.utc)
         is_sqlite = self._engine.dialect.name == "sqlite"
         return time.strftime("%Y-%m-%d %H:%M:%S.%f") if is_sqlite else time
 
@@ -224,7 +225,7 @@ class MetadataDB:
             self._change(statement, now=now, **parameters)
 
     def fail_runs(self, dag_id, first, last):
-        """Mark as failed the DAG's runs of these days, datetimes in UTC, that have not ended.
+        """Mark as failed the DAG's runs between two datetimes that have not ended.
 
         No scheduler may be running. Returns the ids of these runs.
         """
