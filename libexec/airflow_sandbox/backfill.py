@@ -47,7 +47,6 @@ from airflow_sandbox.servers import (
     wait_for_answer,
 )
 from airflow_sandbox.stall import Stall
-from airflow_sandbox.ui import who_serves
 
 LONGEST_PAUSE = 5  # seconds between two looks at the runs of a backfill
 RESTARTS = 20  # how many times servers that ended by themselves are started again
@@ -277,7 +276,7 @@ class Backfill:
         if os.environ.get("EXECUTOR") == "celery":
             return  # they are workers of their own
         alive = set()
-        for server in children_of(who_serves(self.home)[0] if self.ui else os.getpid()):
+        for server in children_of(self.ui.pid if self.ui else os.getpid()):
             with contextlib.suppress(psutil.Error, SystemError):
                 if "scheduler" in server.cmdline():
                     alive = {worker.pid for worker in children_of(server.pid)}

@@ -245,15 +245,15 @@ def is_ready(name, health, since):
 def find_running(home):
     """Return the RunningUI of an AIRFLOW_HOME, or None if its UI is not being served."""
     found = who_serves(home)
-    ui = found and RunningUI(home, found[1])
+    ui = found and RunningUI(home, *found[:2])
     return ui if ui and ui.is_alive() else None
 
 
 class RunningUI:
     """The UI of an AIRFLOW_HOME that another process serves, for a backfill on its servers."""
 
-    def __init__(self, home, port):
-        self.port, self.record = port, record_of(home)
+    def __init__(self, home, pid, port):
+        self.pid, self.port, self.record = pid, port, record_of(home)
 
     def is_alive(self):
         """Return whether its servers have not been ended; they need not be ready yet."""
