@@ -214,13 +214,15 @@ def measure(rounds, days, folder):
     span = [f"START={days[0]}", f"END={days[-1]}"]
     loop = ["bin/sandbox", "bash", "-c", shell_loop(days)]
     others = [("its commands in a shell loop", lambda: seconds(loop))]
-    if (PROJECT / ".sandbox/2/env.done").exists():
-        say("make list-dags EDITION=2, to set it up ...")
-        seconds(["make", "list-dags", "EDITION=2"])
-        older = ["make", "backfill", "EDITION=2", *span]
-        others.append(("on Airflow 2", lambda: seconds(older)))
-    else:
-        say("Airflow 2 is left out; it is measured, too, after: make env EDITION=2")
+    for name, edition in ("on Airflow 2", "2"), ("on the next Airflow", "next"):
+        variable = f"EDITION={edition}"
+        if not (PROJECT / f".sandbox/{edition}/env.done").exists():
+            say(f"A backfill {name} is left out; it is measured, too, after: make env {variable}")
+            continue
+        say(f"make list-dags {variable}, to set it up ...")
+        seconds(["make", "list-dags", variable])
+        command = ["make", "backfill", variable, *span]
+        others.append((name, lambda command=command: seconds(command)))
     for name, variable in ("on Postgres", "DB=postgres"), ("with Celery", "EXECUTOR=celery"):
         if subprocess.run(
             ["make", "doctor", variable], capture_output=True, cwd=PROJECT

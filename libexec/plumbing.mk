@@ -3,7 +3,7 @@
 
 # What you may set, as in: make backfill START=2026-01-01 END=2026-01-22
 # All but two count on make's command line alone: exported, a variable of these names is usually somebody else's.
-#: the Airflow: 3 (the default), 2 or 1.10
+#: the Airflow: 3 (the default), 2, 1.10, or next: a pre-release
 EDITION ?= 3
 #: the DAG to run
 DAG := dag_test
@@ -89,6 +89,8 @@ $(foreach name,$(filter-out $(VARIABLES) SHELL,$(.VARIABLES)),$(if $(filter comm
 # What differs from one Airflow to the next: its own commands, which the steps run by name.
 $(if $(filter $(wildcard editions/*/edition.mk),editions/$(EDITION)/edition.mk),,\
     $(error EDITION=$(EDITION) is not an edition; these are: $(notdir $(wildcard editions/*))))
+# The exercises, and some checks, hold for a generation of it.
+GENERATION := $(EDITION)
 include editions/$(EDITION)/edition.mk
 # An installation of Airflow is a folder with its airflow.cfg and its metadata database. Another database
 # or executor is another installation, beside this one, and so are the exercises; the environment is the same.
@@ -110,7 +112,7 @@ GIVEN := command $(if $(filter undefined,$(origin SANDBOX_GIVEN)),environment)
 SANDBOX_GIVEN := $(foreach name,$(filter-out $(if $(filter postgres,$(DB)),,DB_URL BROKER_URL),$(VARIABLES)),$(if \
     $(filter $(GIVEN),$(firstword $(origin $(name)))),$(name)))
 SANDBOX_GOALS := $(MAKECMDGOALS)
-export $(VARIABLES) SANDBOX_GIVEN SANDBOX_GOALS AIRFLOW_SANDBOX PYTHON_MIN PYTHON_MAX BAD_IN_PATH DAGS_FOLDER
+export $(VARIABLES) SANDBOX_GIVEN SANDBOX_GOALS AIRFLOW_SANDBOX GENERATION PYTHON_MIN PYTHON_MAX BAD_IN_PATH DAGS_FOLDER
 
 # A file NAME.done is touched when the step has succeeded. It depends on NAME.inputs, which libexec/repair-state
 # writes when the content of these inputs has changed.

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta, timezone
 import psutil
 import pytest
 from airflow_sandbox.backfill import LONGEST_PAUSE, pause_after
-from airflow_sandbox.metadata_db import TI, Run, open_database
+from airflow_sandbox.metadata_db import TI, Key, Run, open_database
 from airflow_sandbox.progress import progress_line
 from support.backfills import DAY, SECOND_TASK_RUNS, SERVERS_START, start, start_until, wait
 from support.checkouts import PROJECT, checkout_with, read_until
@@ -24,7 +24,7 @@ from support.lines import all_succeeded, progress, results_of
 
 
 def run_of(state, *states):
-    tasks = {(f"task{number}", -1): TI(state, 1, 1) for number, state in enumerate(states)}
+    tasks = {Key(f"task{number}"): TI(state, 1, 1) for number, state in enumerate(states)}
     return Run("backfill__x", DAY, state, None, tasks)
 
 
@@ -109,8 +109,10 @@ def test_the_same_states_as_airflows_own_command_line(finished):
     command = ["bin/sandbox", "airflow", "tasks", "states-for-dag-run", "dag_test", run.run_id]
     shown = finished.run(*command, "-o", "plain").stdout
     assert len(run.tasks) == 3
-    for (task_id, _), ti in run.tasks.items():
-        assert any({task_id, ti.state} <= set(line.split()) for line in shown.splitlines()), shown
+    for key, ti in run.tasks.items():
+        assert any({key.task_id, ti.state} <= set(line.split()) for line in shown.splitlines()), (
+            shown
+        )
 
 
 @pytest.fixture(scope="module")
@@ -164,10 +166,6 @@ def kill_api_server(checkout, make):
     kill_server(checkout, 0)
 
 
-def kill_scheduler(checkout, make):
-    kill_server(checkout, -1)
-
-
 def kill_named(checkout, name):
     found = [pid for pid, command in checkout.processes() if any(name in word for word in command)]
     assert found, f"no {name} in {checkout.processes()}"
@@ -200,7 +198,6 @@ def kill_backfill(checkout, make):
     [
         (kill_make, None),
         (kill_api_server, "the api-server ended by itself"),
-        (kill_scheduler, "the scheduler ended by itself"),
         (kill_worker, "a process that runs tasks was killed"),
         (kill_backfill, "Killed|137"),
     ],

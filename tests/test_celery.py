@@ -12,11 +12,14 @@ import pytest
 from airflow_sandbox.process_tree import members
 from airflow_sandbox.servers import HOST, free_port
 from support.backfills import DAY, start, start_until, wait
-from support.checkouts import read_until
+from support.checkouts import PROJECT, read_until
 from support.guarantees import guarantee
 from support.lines import GOLDEN, all_succeeded, progress, results_of
 from support.pages import READY, Served
+from support.walk import pattern, steps_of, walk
 from support.watch import Watch
+
+OTHER_MACHINES = r"LISTEN=192\.|BROKER_URL="  # tests/test_hosts.py types these
 
 pytestmark = [pytest.mark.xdist_group(__name__), pytest.mark.slow]  # they share a checkout
 
@@ -44,6 +47,16 @@ def test_make_all_on_celery_ends_with_the_line_and_the_right_numbers(on_celery):
     for name, version in ("Metadata database", r"PostgreSQL \d+"), ("Broker", r"(Redis|Valkey) \d"):
         assert re.search(rf">{name}</th><td>{version}", page)
     assert re.search("make all DATE=[0-9-]+ EXECUTOR=celery<", page)
+
+
+def test_the_page_on_scaling_can_be_followed_on_one_machine(on_celery, request):
+    steps = steps_of((PROJECT / "docs/scaling.md").read_text())
+    here = [step for step in steps if not re.search(OTHER_MACHINES, step[0])]
+    assert len(steps) == len(here) + 2
+    ((command, expected),) = [step for step in here if step[0].startswith("make all")]
+    assert command == "make all EXECUTOR=celery"  # which the fixture has typed
+    assert re.search(pattern(expected), on_celery.all.stdout), on_celery.all.stdout
+    walk(on_celery, [step for step in here if step[0] != command], request)
 
 
 @guarantee("What is open", "`make all EXECUTOR=celery`", "nothing beyond 127.0.0.1")

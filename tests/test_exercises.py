@@ -8,7 +8,6 @@ import re
 import pytest
 from airflow_sandbox.exercises import Notes, numbers_in
 from support.exercises import FOLDERS, NUMBERS, copy_of, exercise, predict
-from support.groups import in_two_groups
 from support.pages import READY, Served
 from support.walk import BLOCK, pattern, steps_of
 
@@ -35,7 +34,7 @@ ONLY_PREDICTED = [
 def checkout(new_checkout):
     """A checkout in which servers for the exercises are running."""
     checkout = new_checkout()
-    served = Served(checkout, READY, "N=1") if checkout.edition == "3" else None
+    served = Served(checkout, READY, "N=1") if checkout.generation == "3" else None
     yield checkout
     if served:
         served.stop()
@@ -71,20 +70,20 @@ def test_every_count_of_the_line_is_seen_at_work():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "number", in_two_groups("exercises", NUMBERS, [folder.name for folder in FOLDERS])
-)
+@pytest.mark.xdist_group(__name__)  # they share servers
+@pytest.mark.parametrize("number", NUMBERS, ids=[folder.name for folder in FOLDERS])
 def test_its_solution_passes_and_its_page_is_right(checkout, number):
     """An original runs if its page quotes what only the original prints; it must not pass."""
-    if checkout.edition != "3" and number not in ON_EDITION_2:
+    if checkout.generation != "3" and number not in ON_EDITION_2:
         return
-    assert checkout.edition in editions(number)
+    assert checkout.generation in editions(number)
     printed = exercise(checkout, number, "SOLUTION=1").stdout
     assert "\nPassed. " in printed, printed
     page = (FOLDERS[number - 1] / "README.md").read_text()
+    page = page.replace(".sandbox/3-", f".sandbox/{checkout.edition}-")
     quoted = [pattern(block) for kind, block in BLOCK.findall(page) if kind == "text"]
     left = [text for text in quoted if not re.search(text, printed)]
-    if left and checkout.edition == "3":
+    if left and checkout.generation == "3":
         assert number not in ONLY_PREDICTED, left
         exercise(checkout, number, "RESET=1")
         predict(checkout, number)

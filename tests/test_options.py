@@ -9,8 +9,10 @@ from support.pages import READY, Served
 
 DAGS = """
 from datetime import datetime
-from airflow.sdk import DAG
+from airflow.sdk import DAG, Variable
 from airflow.providers.standard.operators.bash import BashOperator
+
+Variable.get("colour")  # from the metadata database, for `airflow tasks list` as well
 
 with DAG("größe", schedule="@daily", start_date=datetime(2019, 1, 1), catchup=False):
     BashOperator(task_id="say", bash_command="echo {{ dag_run.conf.get('word') }}; sleep 1")
@@ -25,6 +27,9 @@ def checkout(new_checkout):
     checkout = new_checkout()
     (checkout.path / "dags/mine.py").write_text(DAGS)
     (checkout.path / "dags/broken.py").write_text("import airflow, no_such_dag\n")
+    checkout.succeed("initdb")
+    variable = ["bin/sandbox", "airflow", "variables", "set", "colour", "blue"]
+    assert checkout.run(*variable).returncode == 0
     checkout.succeed("list-dags")
     return checkout
 
@@ -52,12 +57,16 @@ def test_an_unknown_dag_is_refused_with_those_there_are_and_files_that_failed(ch
     assert unknown == "check-dag: there is no DAG nope; these are: dag_test größe"
 
 
-def test_any_dag_is_listed_and_run_and_shows_no_results_of_dag_test(checkout):
+def test_any_dag_is_listed_and_run_backwards_one_at_a_time_with_a_configuration(checkout):
     assert "\nsay\n" in checkout.make("list-tasks", "DAG=größe").stdout
-    outcome = checkout.make("all", "DAG=größe", "DATE=2024-01-05")
+    options = """--run-backwards --max-active-runs 1 --dag-run-conf '{"word": "hello you"}'"""
+    outcome = checkout.make("all", *DAYS, f"OPTIONS={options}")
     assert outcome.returncode == 0, outcome.stdout + outcome.stderr
-    assert progress(outcome.stdout)[-1]["succeeded"] == 1
+    assert progress(outcome.stdout)[-1]["succeeded"] == 3
     assert "results" not in outcome.stdout.partition("Run a backfill of größe")[2]
+    assert started(checkout) == ["2024-01-03", "2024-01-02", "2024-01-01"]
+    log = next(checkout.home.glob("logs/dag_id=größe/run_id=*2024-01-01*/*/attempt=*.log"))
+    assert "hello you" in log.read_text()
 
 
 def test_a_dry_run_lists_the_days_and_runs_nothing(checkout):
@@ -67,25 +76,6 @@ def test_a_dry_run_lists_the_days_and_runs_nothing(checkout):
     assert re.search("2024-01-01.*2024-01-02.*2024-01-03", outcome.stdout, re.DOTALL)
     assert "backfill progress" not in outcome.stdout
     assert started(checkout) == before
-
-
-def test_backwards_one_at_a_time_and_with_a_configuration(checkout):
-    options = """--run-backwards --max-active-runs 1 --dag-run-conf '{"word": "hello you"}'"""
-    outcome = backfill(checkout, f"OPTIONS={options}")
-    assert outcome.returncode == 0, outcome.stdout
-    assert started(checkout) == ["2024-01-03", "2024-01-02", "2024-01-01"]
-    log = next(checkout.home.glob("logs/dag_id=größe/run_id=*2024-01-01*/*/attempt=*.log"))
-    assert "hello you" in log.read_text()
-
-
-def test_days_that_are_not_to_run_again_do_not_and_if_none_is_left_it_fails(checkout):
-    backfill(checkout, "END=2024-01-02")
-    outcome = backfill(checkout, "OPTIONS=--reprocess-behavior none", "END=2024-01-06")
-    assert outcome.returncode == 0, outcome.stdout
-    assert re.search(r"not run again: 2024-01-01 \(.*\), 2024-01-02 \(", outcome.stdout)
-    nothing = backfill(checkout, "OPTIONS=--reprocess-behavior none", "END=2024-01-02")
-    assert nothing.returncode == 2
-    assert "backfill: nothing of größe is to be run for these days" in nothing.stdout
 
 
 @pytest.mark.parametrize(
@@ -109,7 +99,7 @@ def test_wrong_options_are_refused_in_one_line(checkout, options, reason):
     assert not (checkout.path / "hacked").exists()
 
 
-def test_beside_the_web_pages_the_same(checkout):
+def test_beside_the_ui_the_same_and_days_that_are_not_to_run_again_do_not(checkout):
     served = Served(checkout, READY, "DAG=größe")
     try:
         assert f"größe is at http://127.0.0.1:{served.port}/dags/größe" in served.output
@@ -118,9 +108,12 @@ def test_beside_the_web_pages_the_same(checkout):
         assert outcome.returncode == 0, outcome.stdout
         assert "the servers of the Airflow UI run it" in outcome.stdout
         assert started(checkout) == ["2024-01-03", "2024-01-02", "2024-01-01"]
+        again = backfill(checkout, "OPTIONS=--reprocess-behavior none", "END=2024-01-05")
+        assert again.returncode == 0, again.stdout
+        assert re.search(r"not run again: 2024-01-01 \(.*\), 2024-01-02 \(", again.stdout)
         nothing = backfill(checkout, "OPTIONS=--reprocess-behavior none")
         assert nothing.returncode == 2
-        assert "nothing of größe is to be run" in nothing.stdout
+        assert "backfill: nothing of größe is to be run for these days" in nothing.stdout
     finally:
         served.stop()
 

@@ -20,7 +20,6 @@ ELSEWHERE = {
     "make all EDITION=2": "test_end_to_end.py, of that edition",
     "make all EDITION=1.10": "test_end_to_end.py, of that edition",
 }
-OTHER_MACHINES = r"LISTEN=192\.|BROKER_URL="  # tests/test_hosts.py types these
 
 
 @pytest.mark.slow
@@ -35,25 +34,16 @@ def test_the_readme_and_then_the_page_of_the_ui_can_be_followed(new_checkout, re
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
-def test_your_own_dag_can_be_followed_from_the_empty_file_to_the_green_line(new_checkout, request):
-    text = (PROJECT / "docs/your-own-dag.md").read_text()
+@pytest.mark.parametrize("page", ["your-own-dag", "without-servers"])
+def test_the_pages_with_a_dag_of_ones_own_can_be_followed(new_checkout, request, page):
+    text = (PROJECT / f"docs/{page}.md").read_text()
     checkout = new_checkout()
     name = re.search(r"Save this as `(dags/\w+\.py)`", text)[1]
     code = re.search(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)[1]
     (checkout.path / name).write_text(code)
-    walk(checkout, steps_of(text), request)
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(1200)
-def test_scaling_can_be_followed_on_one_machine(new_checkout, request):
-    checkout = new_checkout()
-    if checkout.run("make", "doctor", "EXECUTOR=celery").returncode:
-        pytest.skip("Postgres or a broker is not installed")
-    steps = steps_of((PROJECT / "docs/scaling.md").read_text())
-    here = [step for step in steps if not re.search(OTHER_MACHINES, step[0])]
-    assert len(steps) == len(here) + 2
-    walk(checkout, here, request)
+    checkout.succeed("initdb")
+    steps = [step for step in steps_of(text) if step[0] not in ("make ui DAG=first", "make stop")]
+    walk(checkout, steps, request)  # test_options.py and test_ui.py type these
 
 
 def test_the_first_screen_is_two_commands():

@@ -5,14 +5,13 @@ shapes/shapes.py, and where Airflow 3 says something else on purpose, that, and 
 hold for both: pytest --edition 2 runs them on Airflow 2.11.
 """
 
-import re
 import shlex
 import shutil
 
 import pytest
 from airflow_sandbox.process_tree import ProcessTree
 from shapes.expected import EXPECTED
-from support.checkouts import PROJECT
+from support.checkouts import PROJECT, setting
 from support.lines import LINE
 from support.pages import READY, Served
 
@@ -32,7 +31,7 @@ def checkout(new_checkout):
     no_schedule = [checkout.home / "airflow.cfg", "scheduler.use_job_schedule=False"]
     assert checkout.run("bin/sandbox", "libexec/set-config", *no_schedule).returncode == 0
     checkout.succeed("list-dags")
-    if checkout.edition == "3":
+    if checkout.generation == "3":
         served = Served(checkout, READY)
         yield checkout
         served.stop()
@@ -47,9 +46,7 @@ def checkout(new_checkout):
 
 def run(checkout, name, days=("2024-01-01", "2024-01-03")):
     """Run the backfill of a DAG; return its subprocess.CompletedProcess, all output in stdout."""
-    table = (PROJECT / "editions" / checkout.edition / "edition.mk").read_text()
-    command = re.search(r"^BACKFILL +:= (.*)$", table, re.MULTILINE)[1].replace("$$DAG", name)
-    command = shlex.split(command)
+    command = shlex.split(setting(checkout.edition, "BACKFILL").replace("$$DAG", name))
     command = shlex.join(["bin/sandbox", *command, "-s", days[0], "-e", days[1]])
     return checkout.run("bash", "-c", f"{command} 2>&1")
 
@@ -59,11 +56,11 @@ def test_its_last_line_and_exit_code(checkout, name):
     outcome = run(checkout, name, EXPECTED[name].get("days", ("2024-01-01", "2024-01-03")))
     lines = [" ".join(found.groups()) for found in LINE.finditer(outcome.stdout)]
     expected = EXPECTED[name]
-    if checkout.edition == "3":
+    if checkout.generation == "3":
         expected = {**expected, **expected.get("airflow3", {})}
     got = {"line": lines[-1] if lines else "", "exit": outcome.returncode}
     assert got == {"line": expected["line"], "exit": expected["exit"]}, outcome.stdout
-    if checkout.edition == "3":
+    if checkout.generation == "3":
         assert expected.get("says", "") in outcome.stdout
         assert "Traceback" not in outcome.stdout
 

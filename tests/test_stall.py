@@ -153,23 +153,9 @@ def test_a_run_without_a_logical_date_is_named_by_its_partition(checkout):
     assert (checkout.path / log).exists()
 
 
-@pytest.mark.parametrize(
-    ("dag_id", "said"),
-    [
-        ("asks", ["waiting for a of .*: somebody has to answer it; in the UI: .*make ui"]),
-        (
-            "waits_for_child",
-            [
-                "a of 2024-06-01 has been running since .* ends: Waiting for dag run",
-                "of child stays queued, as child is switched off; .* unpause -y child",
-            ],
-        ),
-    ],
-)
-def test_what_waits_for_somebody_else_is_said(checkout, dag_id, said):
-    make = start(checkout, f"DAG={dag_id}")
-    for line in said:
-        read_until(make, line)
+def test_a_task_that_waits_for_an_answer_says_where_to_give_it(checkout):
+    make = start(checkout, "DAG=asks")
+    read_until(make, "waiting for a of .*: somebody has to answer it; in the UI: .*make ui")
     os.killpg(make.pid, signal.SIGINT)
     make.communicate(timeout=60)
 
@@ -183,9 +169,10 @@ def test_a_dag_that_airflow_switches_off_ends_the_backfill(checkout):
     assert progress(outcome.stdout)[-1]["failed"] == 2
 
 
-def test_a_dag_that_is_switched_off_meanwhile_ends_the_backfill(checkout):
+def test_what_waits_for_another_dag_says_so_and_ends_when_it_is_switched_off(checkout):
     make = start(checkout, "DAG=waits_for_child")
-    read_until(make, "running: 1")
+    read_until(make, "a of 2024-06-01 has been running since .* ends: Waiting for dag run")
+    read_until(make, "of child stays queued, as child is switched off; .* unpause -y child")
     command = ["bin/sandbox", "airflow", "dags", "pause", "-y", "waits_for_child"]
     assert checkout.run(*command).returncode == 0
     # What runs may go on to its end.

@@ -78,7 +78,7 @@ def small(new_checkout):
     """A checkout of two editions, 3 and a copy of it, each of which has one small test."""
     checkout = new_checkout()
     editions = checkout.path / "editions"
-    for edition in "2", "1.10":
+    for edition in "2", "1.10", "next":
         shutil.rmtree(editions / edition)
     table = editions / "3/edition.mk"
     small = "= tests/test_small.py\n"

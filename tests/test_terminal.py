@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from support.checkouts import checkout_with, on_terminal
+from support.checkouts import break_task, on_terminal
 from support.lines import all_succeeded, progress
 
 pytestmark = pytest.mark.xdist_group(__name__)  # they share checkouts
@@ -14,8 +14,11 @@ BAR = re.compile(r"(\d+) of (\d+) tasks, (\d) of (\d) DAG runs([^|]*)\|[^|]*\|(.
 @pytest.fixture(scope="module")
 def checkout(new_checkout):
     """A checkout, ready to run, whose last task fails on one day."""
-    failing = "test {{ ds }} != 2024-03-02 || exit 7; echo"
-    return checkout_with(new_checkout, "print_results", failing)
+    checkout = new_checkout()
+    break_task(checkout, "run_regression", "true")
+    break_task(checkout, "print_results", "test {{ ds }} != 2024-03-02 || exit 7; echo")
+    checkout.succeed("list-dags")
+    return checkout
 
 
 def lines(sent):

@@ -26,7 +26,7 @@ UI = AIRFLOW__API__BASE_URL=http://127.0.0.1:$$PORT \
       --server "airflow triggerer --skip-serve-logs" --page $(if $(EXERCISE),"the list of DAGs" dags,"$$DAG" dags/"$$DAG") $(CELERY)
 
 LOCKS        := editions/3/requirements editions/3/scale tests/tools
-LOCK_OPTIONS := --python-version 3.10
+LOCK_OPTIONS := --python-version $(PYTHON_MIN)
 
 VERIFY := tests/test_end_to_end.py tests/test_control.py tests/test_dag.py tests/test_sandbox.py
 # The rest takes several hosts, a browser, or minutes: .ci/run runs it.

@@ -79,11 +79,12 @@ def zone_of(dag):
     return ZoneInfo(zone) if isinstance(zone, str) else timezone(timedelta(seconds=zone))
 
 
-def moments(what, zone):
-    """Return when the first day begins in a time zone, and when the last one ends, or now.
+def moments(what, dag):
+    """Return when the first day begins in a DAG's time zone, and when the last one ends, or now.
 
-    Raises UserError if one of them has not begun there.
+    dag: see MetadataDB.serialized_dag(). Raises UserError if a day has not begun there.
     """
+    zone = zone_of(dag)
     now = datetime.now(zone).replace(microsecond=0)
     # A range may end with today in UTC, the default of make.
     latest = max(now.date(), datetime.now(timezone.utc).date())
@@ -95,9 +96,17 @@ def moments(what, zone):
     return datetime.combine(what.start, clock.min, zone), min(end, now)
 
 
-def create_command(what, zone):
-    """Return the command of Airflow's that creates a backfill, of whole days in a time zone."""
-    first, last = moments(what, zone)
+def create_command(what, dag):
+    """Return the command of Airflow's that creates a backfill of a DAG, of whole days.
+
+    dag: see MetadataDB.serialized_dag().
+    """
+    first, last = moments(what, dag)
+    # A schedule that is a timedelta: Airflow counts from the first moment that it is given (its
+    # issue 47813), so one day alone would have other runs than the same day in a range.
+    step = dag["timetable"].get("__var", {}).get("delta")
+    if isinstance(step, float) and "start_date" in dag:
+        first += timedelta(seconds=(dag["start_date"] - first.timestamp()) % step)
     return [
         *["airflow", "backfill", "create", "--dag-id", what.dag_id],
         *["--from-date", first.isoformat(), "--to-date", last.isoformat()],
@@ -141,7 +150,7 @@ class Backfill:
 
     def command(self, what, *words):
         """Run Airflow's command that creates a backfill to its end; return (Popen, its log)."""
-        command = [*create_command(what, self.zone), *words]
+        command = [*create_command(what, self.dag), *words]
         process, log = self.servers.run("backfill-create", command, quiet=bool(words))
         wait(lambda: process.poll() is not None, "airflow backfill create to end", self.check)
         return process, log
@@ -264,6 +273,7 @@ class Backfill:
         still_open = self.database.open_backfills(self.dag_id)
         for backfill_id in still_open:
             self.database.close_backfill(backfill_id)
+        self.database.release_cancelled(self.dag_id)
         return still_open
 
     def check_workers(self, seen):
@@ -317,13 +327,16 @@ class Backfill:
 
     def log_of(self, run, key, ti):
         """Return the log file of a task instance's present try, as in log_filename_template."""
-        task_id, map_index = key
-        folder = (
-            self.task_logs / f"dag_id={self.dag_id}" / f"run_id={run.run_id}" / f"task_id={task_id}"
-        )
-        if map_index >= 0:
-            folder /= f"map_index={map_index}"
-        return folder / f"attempt={ti.try_number}.log"
+        folder = self.task_logs / f"dag_id={self.dag_id}" / f"run_id={run.run_id}"
+        folder /= f"task_id={key.task_id}"
+        name = f"attempt={ti.try_number}.log"
+        if key.index < 0:
+            return folder / name
+        # In a loop there are more folders; the last one has the index: pass=2, or again, pass=2.1.
+        last = re.compile(rf".*={key.index}(\.\d+)?")
+        found = [log for log in folder.rglob(name) if last.fullmatch(log.parent.name)]
+        mapped = folder / f"map_index={key.index}" / name
+        return max(found, key=lambda log: log.stat().st_mtime, default=mapped)
 
 
 class OwnServers(Backfill):
@@ -397,7 +410,7 @@ class OwnServers(Backfill):
         beat = self.database.last_heartbeat()  # of somebody else's scheduler, each 5 s
         is_ours = not beat or self.began - beat > timedelta(seconds=10)
         if is_ours and self.what.reprocess_behavior != "none":
-            for run_id in self.database.fail_runs(self.dag_id, *moments(self.what, self.zone)):
+            for run_id in self.database.fail_runs(self.dag_id, *moments(self.what, self.dag)):
                 print(f"   repaired: ended {run_id}, which nobody ran; its day runs now")
 
     def start_api_server(self):
@@ -499,7 +512,16 @@ class BesideUI(Backfill):
                 # The servers end a task when its task instance has failed here.
                 ignore_signals()
                 self.close_backfills()
+                if self.was_paused:
+                    self.switch_off()
         return self.conclude(*outcome)
+
+    def switch_off(self):
+        """Switch the DAG off again, and end what its schedule has started meanwhile: a DAG run of
+        one that is off stays as it is, and is in the way of the next backfill of its day."""
+        self.database.pause_dag(self.dag_id, True)
+        for run_id in self.database.fail_scheduled_runs(self.dag_id, self.began):
+            print(f"   {self.dag_id} is switched off again, so {run_id} of its schedule was ended")
 
     def close_finished(self):
         """Close the DAG's backfills that have run to their end; UserError if one has not.
@@ -520,9 +542,8 @@ class BesideUI(Backfill):
         if self.was_paused:
             self.database.pause_dag(self.dag_id, False)
         if self.was_paused and "RUN_AGAIN" not in os.environ:  # an exercise has no schedule
-            print(f"   {self.dag_id} is switched on now, which every run there needs, so")
-            print("   Airflow also runs it for today, and starts the runs of it that are queued;")
-            print("   the switch is beside its name")
+            print(f"   {self.dag_id} is switched on until the end, which every run there needs; so")
+            print("   Airflow also runs it by its schedule, and starts those of its runs that wait")
 
 
 def pause_after(seconds):

@@ -87,6 +87,6 @@ class Exercise:
 
 def all_exercises():
     """Return the exercises that run on this edition, in their order."""
-    runs_here = re.compile(rf"^Editions:.*\b{os.environ['EDITION']}\b", re.MULTILINE)
+    runs_here = re.compile(rf"^Editions:.*\b{os.environ['GENERATION']}\b", re.MULTILINE)
     files = sorted((ROOT / "exercises").glob("[0-9][0-9]-*/solution.py"))
     return [Exercise(file.parent) for file in files if runs_here.search(file.read_text("utf-8"))]

@@ -26,9 +26,11 @@ RESTART_TIME = 60  # seconds that a Postgres which does not answer gets to come 
 
 # One DAG run of a backfill. logical_date: text, with the time if that is not midnight; or its
 # partition. state: Airflow's DagRunState, or None if no run could be created, in which
-# case obstacle says why. tasks: {(task_id, map_index): TI}, where map_index is -1 for a task that
-# is not mapped.
+# case obstacle says why. tasks: {Key: TI}.
 Run = namedtuple("Run", "run_id logical_date state obstacle tasks")
+# What tells the task instances of a DAG run apart. index: which one of a mapped task, or of a loop
+# (Airflow 3.4), else -1. region: which of the mapped tasks that a loop repeats, as text.
+Key = namedtuple("Key", "task_id index region", defaults=[-1, ""])
 # A task instance. state: Airflow's TaskInstanceState, or None while the scheduler has not looked at
 # it. try_number: the try that it is at, of max_tries; 0 before the first. start: of that, in UTC.
 TI = namedtuple("TI", "state try_number max_tries start", defaults=[None])
@@ -133,6 +135,11 @@ class MetadataDB:
         """Return the column by which a task instance knows its DAG run; of 1.10 it is a date."""
         return "run_id" if "run_id" in self._columns("task_instance") else "execution_date"
 
+    def _has_each_try(self):
+        """Return whether task_instance has earlier tries, too, as in Airflow 3.4, in which
+        working_set is true for those that count: of each task instance the last try."""
+        return "working_set" in self._columns("task_instance")
+
     def version(self):
         """Return the name and the version of the database."""
         if self._engine.dialect.name == "sqlite":
@@ -213,8 +220,18 @@ class MetadataDB:
         change = "UPDATE backfill SET completed_at = :now WHERE id = :id AND completed_at IS NULL"
         self._change(change, now=self._time(datetime.now(timezone.utc)), id=backfill_id)
 
+    def release_cancelled(self, dag_id):
+        """Let runs of the DAG's cancelled backfills start that somebody has cleared.
+
+        Airflow leaves such a backfill paused, and so these runs queued, for ever: its issue 72337.
+        """
+        change = "UPDATE backfill SET is_paused = false WHERE dag_id = :id"
+        self._change(change + " AND is_paused AND completed_at IS NOT NULL", id=dag_id)
+
     def _fail_runs(self, which, **parameters):
+        """Mark as failed DAG runs that have not ended, with their tasks; return their ids."""
         runs = f"FROM dag_run WHERE {which} AND state IN {UNFINISHED}"
+        found = self._column(f"SELECT run_id {runs}", **parameters)
         for statement in (
             "UPDATE task_instance SET state = 'failed', end_date = :now"
             " WHERE state IN ('scheduled', 'queued', 'running', 'restarting', 'deferred')"
@@ -223,6 +240,7 @@ class MetadataDB:
         ):
             now = self._time(datetime.now(timezone.utc))
             self._change(statement, now=now, **parameters)
+        return found
 
     def fail_runs(self, dag_id, first, last):
         """Mark as failed the DAG's runs between two datetimes that have not ended.
@@ -230,11 +248,14 @@ class MetadataDB:
         No scheduler may be running. Returns the ids of these runs.
         """
         which = "dag_id = :id AND logical_date BETWEEN :first AND :last"
-        days = {"id": dag_id, "first": self._time(first), "last": self._time(last)}
-        query = f"SELECT run_id FROM dag_run WHERE {which} AND state IN {UNFINISHED}"
-        found = self._column(query, **days)
-        self._fail_runs(which, **days)
-        return found
+        times = {"first": self._time(first), "last": self._time(last)}
+        return self._fail_runs(which, id=dag_id, **times)
+
+    def fail_scheduled_runs(self, dag_id, since):
+        """Mark as failed the DAG's runs that its schedule has started since then, a datetime in
+        UTC, and that have not ended. Returns their ids."""
+        which = "dag_id = :id AND run_type = 'scheduled' AND queued_at > :since"
+        return self._fail_runs(which, id=dag_id, since=self._time(since))
 
     def fail_unfinished(self):
         """Airflow 1.10 and 2: mark as failed what a backfill that was cut short left unfinished.
@@ -278,14 +299,20 @@ class MetadataDB:
         Airflow 2 counts it nowhere.
         """
         tasks = {}
-        for run_id, task_id, map_index, state, try_number, retries, start in self._rows(
-            "SELECT ti.run_id, ti.task_id, ti.map_index, ti.state, ti.try_number, ti.max_tries,"
+        live = "ti.working_set" if self._has_each_try() else "true"
+        # Airflow 3.4 has brought regions: what a mapped task or a loop makes many of.
+        has_regions = "region_index" in self._columns("task_instance")
+        key = "ti.region_index, cast(ti.region_id AS text)" if has_regions else "ti.map_index, ''"
+        for run_id, task_id, index, region, state, try_number, retries, start in self._rows(
+            f"SELECT ti.run_id, ti.task_id, {key}, ti.state, ti.try_number, ti.max_tries,"
             f" ti.start_date {TASK_INSTANCES} AND coalesce(ti.state, '') <> 'removed'"
-            " ORDER BY ti.id",
+            f" AND {live} ORDER BY ti.id",
             id=backfill_id,
         ):
+            if self._has_each_try() and state in (None, "up_for_retry"):
+                try_number = max(try_number - 1, 0)  # its row is that of the next try already
             ti = TI(state, try_number, retries + 1, _utc(start))
-            tasks.setdefault(run_id, {})[task_id, map_index] = ti
+            tasks.setdefault(run_id, {})[Key(task_id, index, region)] = ti
         # Airflow 3.2 has brought partitions.
         has_it = "partition_key" in self._columns("backfill_dag_run")
         partition = "b.partition_key" if has_it else "NULL"
@@ -329,7 +356,8 @@ class MetadataDB:
             " AND map_index = :index AND dttm > :since AND event IN ('state mismatch',"
             " 'heartbeat timeout', 'stuck in queued tries exceeded') ORDER BY id",
             **{"dag_id": dag_id, "run_id": run_id, "since": self._time(since)},
-            **dict(zip(("task", "index"), key)),
+            task=key.task_id,
+            index=key.index,
         )
 
     def missing_pools(self, backfill_id):
@@ -368,10 +396,11 @@ class MetadataDB:
         if not runs:
             return None
         key_of_row, *run = runs[0]
+        live = "ti.working_set" if self._has_each_try() else "true"
         tasks = self._rows(
             "SELECT ti.task_id, ti.state, ti.start_date, ti.end_date FROM task_instance ti"
             f" JOIN dag_run r ON r.dag_id = ti.dag_id AND r.{key} = ti.{key}"
-            " WHERE r.id = :id ORDER BY ti.start_date IS NULL, ti.start_date",
+            f" WHERE r.id = :id AND {live} ORDER BY ti.start_date IS NULL, ti.start_date",
             id=key_of_row,
         )
         return DayRun(*run, [Task(name, state, _utc(a), _utc(b)) for name, state, a, b in tasks])

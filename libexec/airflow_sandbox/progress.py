@@ -138,6 +138,5 @@ class Progress:
 
 
 def name_of(key):
-    """Return how a task instance is called: its task, and the index if that is mapped."""
-    task_id, map_index = key
-    return task_id if map_index < 0 else f"{task_id}[{map_index}]"
+    """Return how the task instance of a metadata_db.Key is called: its task, and its index."""
+    return key.task_id if key.index < 0 else f"{key.task_id}[{key.index}]"

@@ -134,7 +134,6 @@ class Stall:
     def query(self, waiting):
         """Start to query Airflow why these do not run: a list of (run, key, state)."""
         for number, (run, key, state) in enumerate(waiting):
-            task_id, map_index = key
             known = {
                 "deferred": "it is deferred, until its trigger fires",
                 "awaiting_input": f"somebody has to answer it; {self.backfill.answer_hint}",
@@ -142,8 +141,8 @@ class Stall:
             if state in known:
                 self.record(run, key, Reason(known[state], True, False))
                 continue
-            command = ["airflow", "tasks", "failed-deps", self.dag_id, task_id, run.run_id]
-            command += ["--map-index", str(map_index)] if map_index >= 0 else []
+            command = ["airflow", "tasks", "failed-deps", self.dag_id, key.task_id, run.run_id]
+            command += ["--map-index", str(key.index)] if key.index >= 0 else []
             process, log = self.backfill.servers.run(f"failed-deps-{number}", command, quiet=True)
             self.questions.append((run, key, process, log))
 

@@ -56,9 +56,24 @@ if sys.argv[1:3] == ["backfill", "create"]:
             connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
+files = []
 if sys.argv[1:3] == ["tasks", "list"]:
     # It stores the DAG as it reads it here, and only a server may read variables in the database.
     os.environ["_AIRFLOW_PROCESS_CONTEXT"] = "server"
+    # It would read all files in one process, which one that crashes or hangs would end. So it reads
+    # that of its DAG alone, if libexec/store-dags has noted that.
+    record = os.path.join(os.environ["AIRFLOW_HOME"], "logs/store-dags/dags")
+    if os.path.exists(record):
+        with open(record, encoding="utf-8") as text:
+            pairs = [line.split("\t") for line in text.read().splitlines()]
+        files = [file for dag_id, file in pairs if dag_id in sys.argv]
+        if files:
+            name = "airflow_local_settings.might_contain_dag"
+            os.environ["AIRFLOW__CORE__MIGHT_CONTAIN_DAG_CALLABLE"] = name
+
+
+def might_contain_dag(file_path, zip_file=None):
+    return not files or str(file_path) in files
 
 
 def dag_policy(dag):
@@ -82,19 +97,3 @@ def task_policy(task):
     interval = options.get("poke_interval")
     if options.get("mode") == "reschedule" and isinstance(interval, (int, float)):
         options["poke_interval"] = max(interval, 5)
-
-
-def might_contain_dag(file_path, zip_file=None):
-    """Let `airflow tasks list DAG` read the file of that DAG (core.might_contain_dag_callable).
-
-    It would read all of them in one process, which one that crashes or hangs would end.
-    """
-    from airflow.utils.file import might_contain_dag_via_default_heuristic
-
-    record = os.path.join(os.environ["AIRFLOW_HOME"], "logs/store-dags/dags")
-    if sys.argv[1:3] == ["tasks", "list"] and os.path.exists(record):
-        with open(record, encoding="utf-8") as file:
-            pairs = [line.split("\t") for line in file.read().splitlines()]
-        if any(dag_id == sys.argv[3] for dag_id, _ in pairs):
-            return [sys.argv[3], str(file_path)] in pairs
-    return might_contain_dag_via_default_heuristic(file_path, zip_file)

@@ -32,11 +32,11 @@ class Checkout:
     """
 
     def __init__(self, folder, edition, installation=""):
-        table = (PROJECT / "editions" / edition / "edition.mk").read_text()
-        bad = re.search(r"^BAD_IN_PATH :=(.*)$", table, re.MULTILINE)[1].strip()
+        bad = setting(edition, "BAD_IN_PATH")
         folder = folder.with_name(folder.name.replace(bad, "")) if bad else folder
         self.path = folder
         self.edition = edition
+        self.generation = setting(edition, "GENERATION") or edition
         self.base = self.state = folder / ".sandbox" / edition
         self.variables = {"EDITION": edition}
         if installation:
@@ -108,6 +108,17 @@ class Checkout:
         return found
 
 
+def table_of(edition):
+    """Return the text of an edition's table, with that of the one which it includes."""
+    text = (PROJECT / "editions" / edition / "edition.mk").read_text()
+    return re.sub("^include (.+)", lambda found: (PROJECT / found[1]).read_text(), text, flags=re.M)
+
+
+def setting(edition, name):
+    """Return the value of a variable in an edition's table, or an empty text."""
+    return ["", *re.findall(rf"^{name} *:= *(.*)$", table_of(edition), re.MULTILINE)][-1]
+
+
 def read_until(process, sign):
     """Return what a command of Checkout.start() prints, up to the line that the pattern finds."""
     output = ""
@@ -120,7 +131,7 @@ def read_until(process, sign):
 
 def dag_file(checkout):
     """Return the path of the file that defines dag_test in a checkout."""
-    folder = "editions/1.10/dags" if checkout.edition == "1.10" else "dags"
+    folder = "editions/1.10/dags" if checkout.generation == "1.10" else "dags"
     return checkout.path / folder / "dag_example.py"
 
 

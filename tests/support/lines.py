@@ -3,7 +3,7 @@
 import re
 from datetime import datetime, timezone
 
-from support.checkouts import PROJECT
+from support.checkouts import PROJECT, table_of
 
 LINE = re.compile(
     r"INFO - \[backfill progress\] \| finished run (?P<finished>\d+) of (?P<runs>\d+)"
@@ -39,6 +39,6 @@ def results_of(checkout, day=None):
 
 def verbs(edition):
     """Return Airflow's commands of an edition's table for dag_test, {variable: command}."""
-    text = (PROJECT / "editions" / edition / "edition.mk").read_text()
-    found = re.findall(r"^([A-Z_]+) *:= *(?:libexec/supervise )?(airflow.*)$", text, re.MULTILINE)
+    command = r"^([A-Z_]+) *:= *(?:libexec/supervise )?(airflow.*)$"
+    found = re.findall(command, table_of(edition), re.MULTILINE)
     return {name: command.replace('"$$DAG"', "dag_test") for name, command in found}

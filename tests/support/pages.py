@@ -59,6 +59,16 @@ class Served:
         """Return (status, text) of the answer to an attempt to log in."""
         return self.request("POST", "/auth/token", username="admin", password=password)
 
+    def token(self):
+        """Return what the API takes for a login."""
+        return json.loads(self.log_in(password_of(self))[1])["access_token"]
+
+    def ask(self, path, method="GET", **body):
+        """Return the API's answer to a request of somebody who is logged in."""
+        status, text = self.request(method, "/api/v2/" + path, self.token(), **body)
+        assert status == 200, text
+        return json.loads(text)
+
 
 def password_of(served):
     return json.loads((served.checkout.home / "login.json").read_text())["admin"]
