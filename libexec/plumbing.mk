@@ -3,7 +3,7 @@
 
 # What you may set, as in: make backfill START=2026-01-01 END=2026-01-22
 # All but two count on make's command line alone: exported, a variable of these names is usually somebody else's.
-#: the Airflow: 3 (the default), 2, 1.10, or next: a pre-release
+#: the Airflow: 3 (the default), next, 2 or 1.10
 EDITION ?= 3
 #: the DAG to run
 DAG := dag_test
