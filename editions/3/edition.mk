@@ -20,7 +20,7 @@ CELERY      := $(if $(filter celery,$(EXECUTOR)),--workers "$$WORKERS" $(if $(LI
 # asked before there are tasks. A log server would listen to the whole network.
 UI = AIRFLOW__API__BASE_URL=http://127.0.0.1:$$PORT \
       AIRFLOW__CORE__EXECUTION_API_SERVER_URL=http://127.0.0.1:$$PORT/execution/ \
-      libexec/ui --port $$PORT --health /execution/health --health /api/v2/monitor/health \
+      libexec/ui --warm --port $$PORT --health /execution/health --health /api/v2/monitor/health \
       --server "airflow api-server --host 127.0.0.1 --port $$PORT --workers 1" \
       --server "airflow scheduler --skip-serve-logs" --server "airflow dag-processor" \
       --server "airflow triggerer --skip-serve-logs" --page $(if $(EXERCISE),"the list of DAGs" dags,"$$DAG" dags/"$$DAG") $(CELERY)

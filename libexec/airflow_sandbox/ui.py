@@ -52,8 +52,9 @@ def _say_that_we_serve(home, port):
 
 
 def _say_that_nobody_serves(home):
-    with contextlib.suppress(FileNotFoundError):
-        (home / "ui.running").unlink()
+    for name in "ui.running", "warm.socket":
+        with contextlib.suppress(FileNotFoundError):
+            (home / name).unlink()
 
 
 def refuse_taken(port):
@@ -95,12 +96,13 @@ class UIServers:
 
     commands: a list of words for each server, that of the UI first. port: of the UI. health:
     the paths there that answer when all is well. new_user: a command, or None. home: AIRFLOW_HOME,
-    with a migrated database. workers: CeleryWorkers, or None.
+    with a migrated database. workers: CeleryWorkers, or None. warm: whether an Airflow that is
+    loaded takes commands meanwhile (libexec/warm-airflow).
     """
 
-    def __init__(self, commands, port, health, new_user, home, workers=None):
+    def __init__(self, commands, port, health, new_user, home, workers=None, warm=False):
         self.port, self.health, self.new_user, self.home = port, health, new_user, home
-        self.workers = workers
+        self.workers, self.warm = workers, warm
         self.tree = ProcessTree(record_of(home))
         self.servers = Servers(self.tree, home / "logs")
         # A server has the name of its command's second word: airflow api-server.
@@ -137,6 +139,8 @@ class UIServers:
             if self.workers:
                 self.workers.start(self.servers)
             self.wait_until_ready()
+            if self.warm:
+                self.servers.start("warm-airflow", ["libexec/warm-airflow"])
             ready(password)
             os.wait()  # for the first of all to end
             self.servers.check()
