@@ -37,12 +37,12 @@ config: begin $(STATE)/config.done
 # A dags_folder that you have chosen stays; that of the checkout which this one is a copy of does not.
 $(STATE)/config.done: | $(PACKAGES)
 	@libexec/refuse-beside-ui $(STATE)
-	@libexec/step "Let Airflow make its airflow.cfg" bin/sandbox $(MAKE_CONFIG)
+	@$(QUIETLY) libexec/step "Let Airflow make its airflow.cfg" bin/sandbox $(MAKE_CONFIG)
 	@set -- core.dags_folder="$$(pwd -P)/$(DAGS_FOLDER)"; \
 	folder=$$(sed -n 's/%%/%/g; s/^dags_folder *= *//p' $(STATE)/airflow/airflow.cfg); \
 	[ ! -d "$$folder" ] || [ -e "$${folder%$(DAGS_FOLDER)}libexec/set-config" ] || set --; \
-	libexec/step "Set dags_folder in it, and more" bin/sandbox libexec/set-config \
-	    $(STATE)/airflow/airflow.cfg "$$@" $(SETTINGS) $(if $(EXERCISE),scheduler.use_job_schedule=False)
+	$(QUIETLY) libexec/step "Set dags_folder in it, and more" bin/sandbox libexec/set-config \
+	    $(STATE)/airflow/airflow.cfg "$$@" $(SETTINGS)
 	@grep '^\[' $(STATE)/airflow/airflow.cfg > $@
 
 ## initdb : create the metadata database
@@ -53,7 +53,7 @@ $(STATE)/initdb.done: | $(STATE)/config.done
 	@libexec/refuse-beside-ui $(STATE)
 	$(if $(filter postgres,$(DB)),@libexec/step "Prepare Postgres" bin/sandbox libexec/prepare-postgres)
 	$(if $(EXERCISE),@rm -f $(STATE)/airflow/airflow.db*)
-	@libexec/step "Set up the metadata database" bin/sandbox $(INITDB)
+	@$(QUIETLY) libexec/step "Set up the metadata database" bin/sandbox $(INITDB)
 	$(if $(EXERCISE),@cp $(STATE)/airflow/airflow.db $(STATE)/empty.db)
 	@touch $@
 
@@ -117,11 +117,19 @@ worker: begin $(STATE)/config.done
 exercises: begin $(PACKAGES)
 	@bin/sandbox libexec/exercise
 
-## exercise : show exercise N; once you have a copy, run and check it
+## exercise : show exercise N, or the next one; later, run and check it
 exercise: begin $(STATE)/initdb.done
-	@export DAG=DAG; libexec/step "Exercise $$N" bin/sandbox libexec/exercise "$$N" \
+	@export DAG=DAG; libexec/step "Exercise$${N:+ $$N}" bin/sandbox libexec/exercise "$${N:-0}" \
 	    $(if $(filter 1,$(RESET)),--reset) $(if $(filter 1,$(SOLUTION)),--solution) \
 	    --read $(lastword $(READ_DAGS)) --backfill $(BACKFILL)
+
+## watch : run exercise N, or a DAG, each time you save it
+watch: begin $(if $(EXERCISE),$(STATE)/initdb.done,$(STATE)/dags.done)
+	$(if $(EXERCISE),,@libexec/check-dag $(STATE))
+	@rm -f .sandbox/last-make # give up the lock, as this goes on
+	@$(if $(EXERCISE),export DAG=DAG;) exec bin/sandbox libexec/watch $(if $(EXERCISE),--exercise "$$N") --ui $(UI) -- \
+	    $(if $(EXERCISE),libexec/exercise N --read $(lastword $(READ_DAGS)) --backfill $(BACKFILL),env START="$$START" END="$$END" DAG="$$DAG" \
+	    bash -c '$(lastword $(READ_DAGS)) && libexec/check-dag $(STATE) && $(BACKFILL) -s "$$START" -e "$$END"')
 
 ### The proof
 

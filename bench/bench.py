@@ -13,9 +13,12 @@ results/3/DAY and results/2/DAY, where a backfill of the same days has them, too
 was measured, 1 a command failed, 2 wrong usage, 128 + n interrupted by signal n.
 """
 
+import contextlib
 import http.client
 import json
 import os
+import pty
+import select
 import shlex
 import statistics
 import subprocess
@@ -36,6 +39,7 @@ FIRST, LAST = date(2024, 1, 1), date(2024, 1, 22)
 DAY = str(FIRST)
 TASKS = 3  # of the DAG
 PORT = 18080  # of the api-server that is started by hand
+EXERCISE = 3
 PATIENCE = 300  # seconds that it gets to be ready
 LOG_TAIL = 2000  # characters shown of what failed
 IMPORTS = (
@@ -149,6 +153,38 @@ def shell_loop(days):
     return f"set -e\nfor DAY in {' '.join(days)}; do\n{tasks}\ndone"
 
 
+@contextlib.contextmanager
+def watching(number):
+    """A context in which `make watch` runs an exercise on a terminal; yields a function that lets
+    it run the solution, as after a save, and returns how many seconds the verdict takes."""
+    ours, its = pty.openpty()
+    words = ["make", "watch", f"N={number}", f"PORT={PORT}"]
+    process = subprocess.Popen(words, cwd=PROJECT, stdin=its, stdout=its, stderr=its)
+    os.close(its)
+
+    def wait_for(sign):
+        start, seen = time.perf_counter(), b""
+        while sign not in seen:
+            if time.perf_counter() - start > PATIENCE:
+                raise Failed(f"make watch did not show {sign!r}:\n{seen.decode()[-LOG_TAIL:]}")
+            if select.select([ours], [], [], 1)[0]:
+                seen += os.read(ours, 65536)
+        return time.perf_counter() - start
+
+    def run():
+        os.write(ours, b"s")
+        return wait_for(b"Passed.")
+
+    wait_for(b"q quit")
+    run()  # the first one loads more
+    try:
+        yield run
+    finally:
+        os.write(ours, b"q")
+        process.wait(PATIENCE)
+        os.close(ours)
+
+
 def busy():
     """Return how many seconds the processors of this machine have worked since it was booted."""
     times = psutil.cpu_times()
@@ -210,6 +246,13 @@ def measure(rounds, days, folder):
         rounds,
         ("make all, warm", lambda: seconds(["make", "all", f"DATE={DAY}"])),
         ("the same steps by hand", lambda: by_hand(homes.pop())),
+    )
+    with watching(EXERCISE) as run:
+        watched = [run() for _ in range(rounds)]
+    table += compare(
+        rounds,
+        ("from save to verdict in make watch", watched.pop),
+        ("make exercise", lambda: seconds(["make", "exercise", f"N={EXERCISE}", "SOLUTION=1"])),
     )
     span = [f"START={days[0]}", f"END={days[-1]}"]
     loop = ["bin/sandbox", "bash", "-c", shell_loop(days)]

@@ -95,8 +95,8 @@ include editions/$(EDITION)/edition.mk
 # An installation of Airflow is a folder with its airflow.cfg and its metadata database. Another database
 # or executor is another installation, beside this one, and so are the exercises; the environment is the same.
 EXERCISE := $(if $(filter exercise,$(MAKECMDGOALS))$(N),exercise)
-$(if $(EXERCISE),$(if $(filter-out exercise ui stop,$(MAKECMDGOALS)),$(error N= is for make exercise and make ui,\
-    which go without other targets)))
+$(if $(EXERCISE),$(if $(filter-out exercise ui stop watch,$(MAKECMDGOALS)),$(error N= is for make exercise, watch and\
+    ui, which go without other targets)))
 BASE := .sandbox/$(EDITION)
 AIRFLOW_SANDBOX := $(EDITION)$(if $(filter celery,$(EXECUTOR)),-celery,$(if \
     $(filter postgres,$(DB)),-postgres,$(EXERCISE:%=-%s)))
@@ -106,6 +106,8 @@ LOCK := editions/$(EDITION)/requirements.txt
 ifneq ($(EXERCISE),)
 DAGS_FOLDER := $(STATE)/dags
 endif
+# What only prepares an exercise says little.
+QUIETLY := $(if $(EXERCISE),QUIET=1)
 # For messages that name the whole command again (libexec/installation.sh): the goals, and the variables that were
 # given. A make that a make has started has all others in the environment, too; these were not given to it.
 GIVEN := command $(if $(filter undefined,$(origin SANDBOX_GIVEN)),environment)
@@ -134,7 +136,7 @@ preflight:
 
 # Before anything is touched: check the variables, and lock the checkout.
 claim: preflight
-	@libexec/check-input $(filter report ui worker exercise exercises,$(MAKECMDGOALS))
+	@libexec/check-input $(filter report ui watch worker exercise exercises,$(MAKECMDGOALS))
 	@libexec/lock-checkout
 
 # A task may have left what can't be written to.
@@ -182,4 +184,4 @@ help:
 	    END     { printf "\nVariables and their values now, as in: make backfill START=2026-01-01\n%s", settings }' Makefile libexec/plumbing.mk
 
 .PHONY: claim begin preflight prerequisites tools test-env all env config initdb list-dags list-tasks backfill results report
-.PHONY: ui stop worker exercises exercise verify test test-all lint screenshots bench doctor lock clean distclean help
+.PHONY: ui stop worker watch exercises exercise verify test test-all lint screenshots bench doctor lock clean distclean help

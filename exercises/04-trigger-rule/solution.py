@@ -3,6 +3,7 @@
 Run: backfill -s 2024-01-01 -e 2024-01-03
 Editions: 3 2
 Log of stop_cluster of 2024-01-02: stopping
+After: stop_cluster train
 Why: A task runs if its trigger rule is met. The rule of every task is all_success unless you
   write another one. With all_done it runs when the tasks before it have ended, well or badly. Now
   the last task of 2 January has succeeded, so Airflow calls that DAG run a success, although

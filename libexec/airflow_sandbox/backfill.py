@@ -50,7 +50,7 @@ from airflow_sandbox.stall import Stall
 
 LONGEST_PAUSE = 5  # seconds between two looks at the runs of a backfill
 RESTARTS = 20  # how many times servers that ended by themselves are started again
-CALLBACKS_LIMIT = 60  # seconds that callbacks get after the last DAG run has ended
+CALLBACKS_LIMIT = 60  # seconds that callbacks, or runs by assets, get after the last DAG run
 IDLE = 5  # seconds; the DAG processor begins with a callback some 1 after it has fetched it
 # Servers that run only if something asks for them, as most DAGs do not.
 ON_DEMAND = {"triggerer": ["--skip-serve-logs"], "dag-processor": []}
@@ -123,8 +123,14 @@ class Backfill:
 
     def __init__(self, what, home, ui=None, restarts=0):
         self.what, self.dag_id, self.home, self.ui = what, what.dag_id, home, ui
-        again = make_command("backfill", DAG=self.dag_id, DATE=what.end)
-        in_ui = f"end this, type {make_command('ui')}, and beside it {again}"
+        again, ui_command = (
+            make_command("backfill", DAG=self.dag_id, DATE=what.end),
+            make_command("ui"),
+        )
+        if "RUN_AGAIN" in os.environ:  # of an exercise
+            again = os.environ["RUN_AGAIN"]
+            ui_command = again.replace("exercise", "ui")
+        in_ui = f"end this, type {ui_command}, and beside it {again}"
         self.answer_hint = f"at {url(ui.port)}required_actions" if ui else f"in the UI: {in_ui}"
         self.switch_on = sandbox_command("airflow", "dags", "unpause", "-y", self.dag_id)
         self.began = datetime.now(timezone.utc)
@@ -268,6 +274,17 @@ class Backfill:
     def prepare_for(self, runs, backfill_id, say):
         """Start what the runs need and what is not there yet. Nothing, where others start it."""
 
+    def finish_asset_runs(self):
+        """Wait for the DAG runs that assets have started, but not for ever.
+
+        In an exercise, that is: elsewhere only `make ui` starts any, and its servers remain.
+        """
+        if "RUN_AGAIN" in os.environ and self.database.asset_runs_left(self.began):
+            print(f"   waiting for DAG runs that assets start, at most {CALLBACKS_LIMIT} s")
+            with contextlib.suppress(TimeoutError):  # what has not ended is not counted
+                left = self.database.asset_runs_left
+                wait(lambda: not left(self.began), "them to end", self.check, CALLBACKS_LIMIT)
+
     def close_backfills(self):
         """Close the DAG's open backfills, and fail what of them has not ended; return their ids."""
         still_open = self.database.open_backfills(self.dag_id)
@@ -382,6 +399,7 @@ class OwnServers(Backfill):
                 outcome = self.watch(backfill_id)
                 if not outcome[1]:
                     self.finish_callbacks(backfill_id)
+                    self.finish_asset_runs()
                 self.stop_executor(all(map(succeeded, outcome[0])))
             finally:
                 # Leave nothing running and nothing open, whatever happened.
@@ -429,7 +447,8 @@ class OwnServers(Backfill):
             ["airflow", "scheduler", "--skip-serve-logs"],
             **self.environment,
             # No DAG runs but the backfill's: else it adds today's own, which is then in the way.
-            AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE="False",
+            # In an exercise there is none today, and it adds those that assets ask for.
+            AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE=str("RUN_AGAIN" in os.environ),
         )
 
     def prepare_for(self, runs, backfill_id, say):
@@ -508,6 +527,7 @@ class BesideUI(Backfill):
                 backfill_id = self.create()
                 self.show_page(self.runs(backfill_id))
                 outcome = self.watch(backfill_id)
+                self.finish_asset_runs()
             finally:
                 # The servers end a task when its task instance has failed here.
                 ignore_signals()

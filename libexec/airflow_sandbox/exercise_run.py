@@ -6,13 +6,16 @@ import shlex
 import shutil
 import subprocess
 import sys
+from itertools import chain
 from pathlib import Path
 
 from airflow_sandbox.errors import UserError
 from airflow_sandbox.exercises import ROOT, numbers_in
 from airflow_sandbox.interruption import Relay
+from airflow_sandbox.metadata_db import open_database
 from airflow_sandbox.paths import shown
 from airflow_sandbox.ui import find_running
+from airflow_sandbox.waiting import status_line
 
 LINE = re.compile(r"\[backfill progress\] \| (.*)")
 
@@ -33,7 +36,8 @@ class Sandbox:
         self.stopped = Relay().received  # the command that runs receives them, too, and tidies up
         self.home = Path(os.environ["AIRFLOW_HOME"])
         if find_running(self.home):
-            self.call(["airflow", "dags", "delete", "--yes", self.dag_id])  # if there is one
+            for dag_id in open_database(self.home).all_dag_ids():
+                self.call(["airflow", "dags", "delete", "--yes", dag_id])
         else:
             for old in self.home.glob("airflow.db*"):
                 old.unlink()
@@ -51,11 +55,18 @@ class Sandbox:
             encoding="utf-8",
             errors="replace",
         )
-        output = ""
-        for line in process.stdout:
-            output += line
-            if show:
-                print(line, end="", flush=True)
+        output = latest = ""
+        with status_line() as status:
+            for line in chain(process.stdout, [""]):
+                output += line
+                # Of the progress lines, a terminal keeps the last one.
+                if LINE.search(line) and sys.stdout.isatty():
+                    latest = line
+                    status(line.rstrip())
+                elif show and (line or latest):
+                    status()
+                    print(latest + line, end="", flush=True)
+                    latest = ""
         code = process.wait()
         if self.stopped:
             sys.exit(128 + self.stopped[0])
@@ -74,7 +85,8 @@ class Sandbox:
             raise UserError(why or (output if code else none))
 
     def run(self, runs):
-        """Run commands of Airflow's; return exit code and progress lines of the last backfill."""
+        """Run commands of Airflow's; return exit code and progress lines of the last backfill, the
+        lines as numbers, and the last one as text."""
         code = output = None
         for words in runs:
             is_backfill = words[0] == "backfill"
@@ -84,10 +96,11 @@ class Sandbox:
             # Beside the UI, an earlier run may have left what a command adds.
             if code and not is_backfill and "already exists" not in output:
                 raise UserError(f"airflow {words[0]} failed; what is said above is the reason")
-        lines = [numbers_in(line) for line in LINE.findall(output or "")]
+        found = [line for line in (output or "").splitlines() if LINE.search(line)]
+        lines = [numbers_in(LINE.search(line)[1]) for line in found]
         if not lines:
             raise UserError("the backfill did not start; the reason is above")
-        return code, lines
+        return code, lines, found[-1]
 
     def files(self, name):
         """Return the files that a number counts, which is that of `files ...` or `lines in ...`."""
@@ -102,6 +115,9 @@ class Sandbox:
             return str(max(int(line[most[1]]) for line in lines))
         if tries := re.fullmatch(r"tries of (\w+)", name):
             return str(len(self.logs(tries[1])))
+        if stored := re.fullmatch(r"(successful runs|versions) of (\w+)", name):
+            count = getattr(open_database(self.home), stored[1].replace(" ", "_"))
+            return str(count(stored[2]))
         if name.startswith("files"):
             return str(len(self.files(name)))
         if name.startswith("lines in"):
@@ -114,6 +130,11 @@ class Sandbox:
         folder = f"logs/dag_id={self.dag_id}/run_id={runs}/task_id={task}"
         return list(self.home.glob(f"{folder}/**/attempt=*[0-9].log"))
 
+    def is_after(self, task, earlier):
+        """Return whether in each DAG run a task has begun after the end of another one."""
+        return open_database(self.home).is_after(self.dag_id, task, earlier)
+
     def log_says(self, task, day, text):
         """Return whether a log of a task of a day has a text in it."""
+        text = re.sub(r"[][]", "", text)
         return any(text in log.read_text("utf-8", "replace") for log in self.logs(task, day))

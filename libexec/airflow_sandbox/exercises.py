@@ -13,7 +13,7 @@ from airflow_sandbox.paths import shown
 
 ROOT = Path(__file__).resolve().parents[2]
 MINE = ROOT / "my-exercises"
-FIELD = re.compile(r"^(Run|Why|Log of (\w+) of ([\d-]+)): (.*(?:\n +.*)*)", re.MULTILINE)
+FIELD = re.compile(r"^(Run|Why|After|Log of (\w+) of ([\d-]+)): (.*(?:\n +.*)*)", re.MULTILINE)
 # In a progress line, `finished run 3 of 3` and `failed: 0`; all other numbers are like the latter.
 DOCSTRING = re.compile(r'"""(.*?)"""', re.DOTALL)
 NUMBER = re.compile(r"(finished run|\bof|[a-z][\w .*-]*:) +(\d+|\?)")
@@ -30,7 +30,8 @@ class Notes:
     """What the docstring of a DAG file says.
 
     runs: commands, lists of words. numbers: {name: text}, a number or a question mark. logs:
-    [(task, day, what its log has to say)]. why: what there was to learn.
+    [(task, day, what its log has to say)], where what is in [] is not told. after: [(task, the one
+    that has to end before it starts)]. why: what there was to learn.
     """
 
     def __init__(self, file):
@@ -44,6 +45,7 @@ class Notes:
         if not self.runs or not all(self.runs):
             raise UserError(f"{shown(file)} does not say what to run; RESET=1 brings that back")
         self.logs = [(task, day, value) for _, task, day, value in fields if task]
+        self.after = [value.split() for name, *_, value in fields if name == "After"]
         self.why = " ".join(" ".join(value.split()) for name, *_, value in fields if name == "Why")
         self.numbers = numbers_in(text.partition("rediction:")[2])
 

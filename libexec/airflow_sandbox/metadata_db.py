@@ -140,6 +140,10 @@ class MetadataDB:
         working_set is true for those that count: of each task instance the last try."""
         return "working_set" in self._columns("task_instance")
 
+    def _live(self, name):
+        """Return a condition for the rows of task_instance, by its name in a query, that count."""
+        return f"{name}.working_set" if self._has_each_try() else "true"
+
     def version(self):
         """Return the name and the version of the database."""
         if self._engine.dialect.name == "sqlite":
@@ -158,6 +162,10 @@ class MetadataDB:
     def dag_ids(self):
         """Return the ids of the DAGs that can be run, sorted (Airflow 3)."""
         return self._column("SELECT dag_id FROM dag WHERE NOT is_stale ORDER BY dag_id")
+
+    def all_dag_ids(self):
+        """Return the ids of all DAGs, also of those that no file has any more (Airflow 3)."""
+        return self._column("SELECT dag_id FROM dag ORDER BY dag_id")
 
     def import_errors(self):
         """Return a pair of path and text for each DAG file that could not be read (Airflow 3)."""
@@ -299,14 +307,13 @@ class MetadataDB:
         Airflow 2 counts it nowhere.
         """
         tasks = {}
-        live = "ti.working_set" if self._has_each_try() else "true"
         # Airflow 3.4 has brought regions: what a mapped task or a loop makes many of.
         has_regions = "region_index" in self._columns("task_instance")
         key = "ti.region_index, cast(ti.region_id AS text)" if has_regions else "ti.map_index, ''"
         for run_id, task_id, index, region, state, try_number, retries, start in self._rows(
             f"SELECT ti.run_id, ti.task_id, {key}, ti.state, ti.try_number, ti.max_tries,"
             f" ti.start_date {TASK_INSTANCES} AND coalesce(ti.state, '') <> 'removed'"
-            f" AND {live} ORDER BY ti.id",
+            f" AND {self._live('ti')} ORDER BY ti.id",
             id=backfill_id,
         ):
             if self._has_each_try() and state in (None, "up_for_retry"):
@@ -339,6 +346,25 @@ class MetadataDB:
         )
         now = self._time(datetime.now(timezone.utc))
         return set(self._column(query, id=backfill_id, now=now))
+
+    def asset_runs_left(self, since):
+        """Return how many DAG runs assets ask for that have not ended, of DAGs that are on: those
+        queued since then, a datetime in UTC, and those that are still to be created."""
+        query = (
+            "SELECT (SELECT count(*) FROM dag_run WHERE run_type = 'asset_triggered'"
+            f" AND queued_at > :since AND state IN {UNFINISHED}) + (SELECT count(DISTINCT dag_id)"
+            " FROM asset_dag_run_queue JOIN dag ON dag_id = target_dag_id WHERE NOT is_paused)"
+        )
+        return self._column(query, since=self._time(since))[0]
+
+    def successful_runs(self, dag_id):
+        """Return how many runs of a DAG have succeeded."""
+        query = "SELECT count(*) FROM dag_run WHERE dag_id = :id AND state = 'success'"
+        return self._column(query, id=dag_id)[0]
+
+    def versions(self, dag_id):
+        """Return how many versions of a DAG Airflow 3 has stored."""
+        return self._column("SELECT count(*) FROM dag_version WHERE dag_id = :id", id=dag_id)[0]
 
     def runs_of_paused_dags(self, since):
         """Return [(dag_id, run_id)] of what was queued since then, a datetime in UTC, in vain."""
@@ -381,6 +407,18 @@ class MetadataDB:
         )
         return _utc(self._column(query)[0])
 
+    def is_after(self, dag_id, task_id, earlier):
+        """Return whether a task of a DAG has begun after the end of another one in all DAG runs."""
+        key = self._key()
+        query = (
+            "SELECT 1 FROM task_instance a JOIN task_instance b"
+            f" ON b.dag_id = a.dag_id AND b.{key} = a.{key}"
+            " WHERE a.dag_id = :id AND a.task_id = :task AND b.task_id = :earlier"
+            f" AND {self._live('a')} AND {self._live('b')}"
+            " AND (a.start_date >= b.end_date) IS NOT TRUE"
+        )
+        return not self._rows(query, id=dag_id, task=task_id, earlier=earlier)
+
     def run_of_day(self, dag_id, day):
         """Return the DayRun of a DAG for a logical date (YYYY-MM-DD), the newest one, or None."""
         # Before Airflow 3 the logical date was called execution_date.
@@ -396,11 +434,11 @@ class MetadataDB:
         if not runs:
             return None
         key_of_row, *run = runs[0]
-        live = "ti.working_set" if self._has_each_try() else "true"
         tasks = self._rows(
             "SELECT ti.task_id, ti.state, ti.start_date, ti.end_date FROM task_instance ti"
             f" JOIN dag_run r ON r.dag_id = ti.dag_id AND r.{key} = ti.{key}"
-            f" WHERE r.id = :id AND {live} ORDER BY ti.start_date IS NULL, ti.start_date",
+            f" WHERE r.id = :id AND {self._live('ti')}"
+            " ORDER BY ti.start_date IS NULL, ti.start_date",
             id=key_of_row,
         )
         return DayRun(*run, [Task(name, state, _utc(a), _utc(b)) for name, state, a, b in tasks])

@@ -1,6 +1,16 @@
 """Paths as a user reads them, and files that are never half-written (Python 3.7)."""
 
+import configparser
 import os
+from pathlib import Path
+
+
+def dags_folder(home):
+    """Return the DAGs folder of an AIRFLOW_HOME: make's DAGS, or else that in airflow.cfg."""
+    settings = configparser.RawConfigParser()
+    settings.read(str(home / "airflow.cfg"), encoding="utf-8")
+    chosen = settings["core"]["dags_folder"].replace("%%", "%")
+    return Path(os.environ.get("AIRFLOW__CORE__DAGS_FOLDER", chosen)).resolve()
 
 
 def shown(path):
