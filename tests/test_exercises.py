@@ -93,3 +93,34 @@ def test_its_solution_passes_and_its_page_is_right(checkout, number):
         assert f"   next: edit my-exercises/{FOLDERS[number - 1].name}/dag.py, then:" in printed
         assert all(re.search(text, printed) for text in left), printed
     assert not copy_of(checkout, number).with_name("passed.txt").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group(__name__)
+@pytest.mark.parametrize(
+    ("number", "right", "wrong", "why"),
+    [
+        (
+            4,
+            'echo stopping"',
+            'echo stopping", trigger_rule="always"',
+            "begin when train has ended",
+        ),
+        (8, "catchup=False", "catchup=False, max_active_tasks=2", "pool warehouse: it was 0,"),
+        (10, "PRICES = []", "PRICES = [3, 4, 5]", "fetch should return a value"),
+        (12, '{"models": 3}', '{"models": 10}', "the code should stay as it was"),
+    ],
+)
+def test_an_answer_with_the_right_line_that_is_not_what_the_page_asks_for(
+    checkout, number, right, wrong, why
+):
+    if checkout.generation != "3":
+        return
+    exercise(checkout, number, "RESET=1")
+    file = copy_of(checkout, number)
+    assert right in file.read_text()
+    file.write_text(file.read_text().replace(right, wrong))
+    predict(checkout, number)
+    printed = exercise(checkout, number).stdout
+    assert "\nWhat is asked for: not yet.\n" in printed, printed
+    assert why in printed

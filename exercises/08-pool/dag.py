@@ -8,6 +8,7 @@ My prediction:
   failed: ? | skipped: ? | deadlocked: ? | not ready: ?
   exit code: ?
   most running at once: ?
+  tasks in pool warehouse: ?
 """
 
 from datetime import datetime

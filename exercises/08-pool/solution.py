@@ -13,6 +13,7 @@ Prediction:
   failed: 0 | skipped: 0 | deadlocked: 0 | not ready: 0
   exit code: 0
   most running at once: 2
+  tasks in pool warehouse: 6
 """
 
 from datetime import datetime

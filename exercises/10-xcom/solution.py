@@ -2,6 +2,7 @@
 
 Run: backfill -s 2024-01-01 -e 2024-01-01
 Editions: 3
+Returns: fetch
 Log of total of 2024-01-01: The total is 12.
 Why: Each task instance is a process of its own, often on another machine. What fetch puts in a
   variable of the file is gone when it ends, and total reads the file again. What a task returns is

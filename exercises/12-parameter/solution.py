@@ -2,6 +2,7 @@
 
 Run: backfill -s 2024-01-01 -e 2024-01-01 --dag-run-conf '{"models": 10}'
 Editions: 3
+Leave: code
 Why: params= in the file has the defaults. The configuration of a DAG run replaces them for that
   run alone, and is kept with it in the database, so you can see later what was run. In the web
   pages it is the form that opens when you trigger a DAG.

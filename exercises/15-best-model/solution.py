@@ -2,6 +2,7 @@
 
 Run: backfill -s 2024-01-01 -e 2024-01-01
 Editions: 3 2
+After: report_best run_regression
 Log of report_best of 2024-01-01: The best model is [7].
 Why: The task finds its file by the logical date, needs run_regression before it, and nothing
   else. So it can stand beside print_results, and would still run if that failed. You have

@@ -115,6 +115,8 @@ class Sandbox:
             return str(max(int(line[most[1]]) for line in lines))
         if tries := re.fullmatch(r"tries of (\w+)", name):
             return str(len(self.logs(tries[1])))
+        if pool := re.fullmatch(r"tasks in pool (\w+)", name):
+            return str(open_database(self.home).tasks_in_pool(self.dag_id, pool[1]))
         if stored := re.fullmatch(r"(successful runs|versions) of (\w+)", name):
             count = getattr(open_database(self.home), stored[1].replace(" ", "_"))
             return str(count(stored[2]))
@@ -129,6 +131,10 @@ class Sandbox:
         runs = f"*{day}*" if day else "*"
         folder = f"logs/dag_id={self.dag_id}/run_id={runs}/task_id={task}"
         return list(self.home.glob(f"{folder}/**/attempt=*[0-9].log"))
+
+    def returned(self, task):
+        """Return whether a task has returned a value, which Airflow keeps as an XCom."""
+        return open_database(self.home).has_xcom(self.dag_id, task)
 
     def is_after(self, task, earlier):
         """Return whether in each DAG run a task has begun after the end of another one."""

@@ -13,7 +13,9 @@ from airflow_sandbox.paths import shown
 
 ROOT = Path(__file__).resolve().parents[2]
 MINE = ROOT / "my-exercises"
-FIELD = re.compile(r"^(Run|Why|After|Log of (\w+) of ([\d-]+)): (.*(?:\n +.*)*)", re.MULTILINE)
+FIELD = re.compile(
+    r"^(Run|Why|After|Returns|Leave|Log of (\w+) of ([\d-]+)): (.*(?:\n +.*)*)", re.MULTILINE
+)
 # In a progress line, `finished run 3 of 3` and `failed: 0`; all other numbers are like the latter.
 DOCSTRING = re.compile(r'"""(.*?)"""', re.DOTALL)
 NUMBER = re.compile(r"(finished run|\bof|[a-z][\w .*-]*:) +(\d+|\?)")
@@ -31,7 +33,8 @@ class Notes:
 
     runs: commands, lists of words. numbers: {name: text}, a number or a question mark. logs:
     [(task, day, what its log has to say)], where what is in [] is not told. after: [(task, the one
-    that has to end before it starts)]. why: what there was to learn.
+    that has to end before it starts)]. returns: tasks that have to return a value. leave_code:
+    whether the code has to stay as it was. why: what there was to learn.
     """
 
     def __init__(self, file):
@@ -45,9 +48,16 @@ class Notes:
         if not self.runs or not all(self.runs):
             raise UserError(f"{shown(file)} does not say what to run; RESET=1 brings that back")
         self.logs = [(task, day, value) for _, task, day, value in fields if task]
+        self.returns = [value for name, *_, value in fields if name == "Returns"]
+        self.leave_code = any(name == "Leave" for name, *_ in fields)
         self.after = [value.split() for name, *_, value in fields if name == "After"]
         self.why = " ".join(" ".join(value.split()) for name, *_, value in fields if name == "Why")
         self.numbers = numbers_in(text.partition("rediction:")[2])
+
+
+def code_of(file):
+    """Return the text of a DAG file without its docstring."""
+    return file.read_text("utf-8", "replace").split('"""', 2)[-1]
 
 
 class Exercise:

@@ -407,6 +407,18 @@ class MetadataDB:
         )
         return _utc(self._column(query)[0])
 
+    def has_xcom(self, dag_id, task_id):
+        """Return whether a task of a DAG has returned a value in some DAG run (Airflow 3)."""
+        query = "SELECT 1 FROM xcom WHERE dag_id = :id AND task_id = :task AND key = 'return_value'"
+        return bool(self._rows(query, id=dag_id, task=task_id))
+
+    def tasks_in_pool(self, dag_id, pool):
+        """Return how many tasks of a DAG have run in a pool."""
+        query = (
+            "SELECT count(DISTINCT task_id) FROM task_instance WHERE dag_id = :id AND pool = :pool"
+        )
+        return self._column(query, id=dag_id, pool=pool)[0]
+
     def is_after(self, dag_id, task_id, earlier):
         """Return whether a task of a DAG has begun after the end of another one in all DAG runs."""
         key = self._key()
