@@ -16,6 +16,7 @@ from support.backfills import DAY, start_until, wait
 from support.faults import Mounts
 from support.guarantees import guarantee
 from support.lines import GOLDEN, all_succeeded, progress, results_of
+from support.pages import sockets_of
 from support.team import TeamPostgres
 
 pytestmark = [pytest.mark.xdist_group(__name__), pytest.mark.slow]  # they share a checkout
@@ -68,10 +69,7 @@ def test_postgres_runs_for_as_long_as_somebody_uses_it_and_for_this_machine_alon
         assert one.stdout.readline() == other.stdout.readline() == b"here\n"
         found = servers(on_postgres)
         assert len(listeners(found)) == 1
-        addresses = {
-            connection.laddr.ip for process in found for connection in process.net_connections()
-        }
-        assert addresses == {HOST}
+        assert {each.laddr.ip for each in sockets_of(found)} == {HOST}
         one.stdin.close()
         assert one.wait(30) == 1  # so says read
         assert servers(on_postgres)

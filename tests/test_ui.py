@@ -63,12 +63,7 @@ def test_ready_means_that_every_server_is_healthy(served):
     "the Airflow UI and its whole API, at 127.0.0.1",
 )
 def test_every_socket_listens_on_loopback_alone(served):
-    found = [
-        connection.laddr
-        for process in served.processes()
-        for connection in process.net_connections("all")
-        if connection.status == psutil.CONN_LISTEN
-    ]
+    found = served.listening()
     assert (HOST, served.port) in found
     assert {address.ip for address in found} == {HOST}
 

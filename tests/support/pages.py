@@ -28,6 +28,11 @@ class Served:
         """Return all processes of the servers, as psutil.Process."""
         return members(self.checkout.home / "ui.processes")
 
+    def listening(self):
+        """Return the addresses that the servers listen to."""
+        sockets = sockets_of(self.processes())
+        return [each.laddr for each in sockets if each.status == psutil.CONN_LISTEN]
+
     def leaders(self):
         """Return the process numbers of the servers, that of the pages first."""
         record = (self.checkout.home / "ui.processes").read_text()
@@ -68,6 +73,15 @@ class Served:
         status, text = self.request(method, "/api/v2/" + path, self.token(), **body)
         assert status == 200, text
         return json.loads(text)
+
+
+def sockets_of(processes):
+    """Return what these processes have open to the network, as psutil has it."""
+    found = []
+    for process in processes:
+        with contextlib.suppress(psutil.Error):  # it has just ended
+            found += process.net_connections()
+    return found
 
 
 def password_of(served):
