@@ -8,6 +8,7 @@ import signal
 import time
 
 import pytest
+from airflow_sandbox.servers import free_port
 from support.backfills import wait
 from support.checkouts import read_until
 from support.exercises import copy_of, predict
@@ -21,7 +22,8 @@ class Terminal:
 
     def __init__(self, checkout, *arguments):
         self.ours, its = pty.openpty()
-        self.make = checkout.start("make", *arguments, stdin=its, stdout=its, stderr=its)
+        words = ["make", *arguments, f"PORT={free_port()}"]
+        self.make = checkout.start(*words, stdin=its, stdout=its, stderr=its)
         os.close(its)
         self.sent = ""
 
@@ -31,7 +33,10 @@ class Terminal:
         while not (found := re.search(sign, self.sent)):
             assert time.monotonic() < deadline, self.sent
             if select.select([self.ours], [], [], 1)[0]:
-                self.sent += os.read(self.ours, 65536).decode("utf-8", "replace")
+                try:
+                    self.sent += os.read(self.ours, 65536).decode("utf-8", "replace")
+                except OSError:  # so Linux says that nobody has it open any more
+                    raise AssertionError(self.sent) from None
         self.sent = self.sent[found.end() :]
         return found
 
@@ -47,12 +52,12 @@ def checkout(new_checkout):
 @pytest.fixture(scope="module")
 def watch(checkout):
     """make watch N=3 in a checkout without anything of the learner's."""
-    return Terminal(checkout, "watch", "N=3", "PORT=18399")
+    return Terminal(checkout, "watch", "N=3")
 
 
 def test_it_shows_the_page_and_makes_the_copy(watch, checkout):
     watch.see("# 3. Failed")
-    watch.see("h hint, .*q quit")
+    watch.see("p page, .*q quit")
     assert "?" in copy_of(checkout, 3).read_text()
 
 
@@ -75,7 +80,7 @@ def test_a_syntax_error_is_shown_at_once_and_a_save_meanwhile_starts_again(watch
     file = copy_of(checkout, 3)
     right = file.read_text()
     file.write_text(right + "def f(:\n")
-    watch.see(r"my-exercises/03-failed/dag.py:\d+: SyntaxError", 3)
+    watch.see(r"my-exercises/03-failed/dag.py:\d+: SyntaxError: .*\n +def f\(:\r\n +\^", 3)
     file.write_text(right + "# a change\n")
     watch.see(r"\$ bin/backfill|\d s ")
     file.write_text(right + "# another one\n")
@@ -90,9 +95,10 @@ def test_the_keys(watch, checkout):
     watch.press("\n")
     watch.see("# 4. Trigger rule")
     assert copy_of(checkout, 4).exists()
+    watch.press("p")
+    watch.see("# 4. Trigger rule")
     watch.press("r")
-    watch.see("my-exercises/04-trigger-rule/dag.py is the original again")
-    watch.see("you had not changed it")
+    watch.see("it is the original again; you had not changed it")
     watch.press("s")
     watch.see("Passed. ")
 
@@ -111,8 +117,13 @@ def test_q_ends_it_and_leaves_nothing(watch, checkout):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP, signal.SIGKILL])
 def test_whatever_ends_it_leaves_nothing(checkout, number):
-    watch = Terminal(checkout, "watch", "N=3", "PORT=18399")
-    watch.see("Passed. |q quit")
+    log = checkout.path / ".sandbox/3-exercises/airflow/logs/watch-servers.log"
+    log.unlink(missing_ok=True)
+    watch = Terminal(checkout, "watch", "N=3")
+    if number == signal.SIGKILL:  # the first server has just been started
+        wait(lambda: log.exists() and "api-server" in log.read_text(), "the servers")
+    else:
+        watch.see("Passed. |q quit")
     os.killpg(watch.make.pid, number)
     watch.make.wait(30)
     wait(lambda: not checkout.processes(), "the processes to end", 15)
@@ -124,7 +135,7 @@ def test_a_dag_is_watched_as_well(checkout):
     text += '@dag(schedule="@daily", start_date=datetime.datetime(2024, 1, 1))\ndef first():\n'
     text += "    @task\n    def say():\n        print('said')\n    say()\n\nfirst()\n"
     file.write_text(text)
-    watch = Terminal(checkout, "watch", "DAG=first", "DATE=2024-01-01", "PORT=18399")
+    watch = Terminal(checkout, "watch", "DAG=first", "DATE=2024-01-01")
     watch.see(r"finished run 1 of 1 .* succeeded: 1 ")
     watch.see("q quit")
     file.write_text(text.replace("print('said')", "raise ValueError('not said')"))

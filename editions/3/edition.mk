@@ -17,10 +17,11 @@ BACKFILL    := bin/backfill "$$DAG"
 EXTRAS      := editions/3/scale.txt
 CELERY      := $(if $(filter celery,$(EXECUTOR)),--workers "$$WORKERS" $(if $(LISTEN),--listen "$$LISTEN:$$PORT"))
 # The first request to the execution API, which the tasks talk to, takes it some seconds; so it is
-# asked before there are tasks. A log server would listen to the whole network.
+# asked before there are tasks. A log server would listen to the whole network. An exercise begins by deleting its DAG;
+# a DAG processor that is just storing that ends, and is started again.
 UI = AIRFLOW__API__BASE_URL=http://127.0.0.1:$$PORT \
       AIRFLOW__CORE__EXECUTION_API_SERVER_URL=http://127.0.0.1:$$PORT/execution/ \
-      libexec/ui --warm --port $$PORT --health /execution/health --health /api/v2/monitor/health \
+      libexec/ui --warm $(if $(EXERCISE),--restarts 20) --port $$PORT --health /execution/health --health /api/v2/monitor/health \
       --server "airflow api-server --host 127.0.0.1 --port $$PORT --workers 1" \
       --server "airflow scheduler --skip-serve-logs" --server "airflow dag-processor" \
       --server "airflow triggerer --skip-serve-logs" --page $(if $(EXERCISE),"the list of DAGs" dags,"$$DAG" dags/"$$DAG") $(CELERY)

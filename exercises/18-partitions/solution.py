@@ -5,8 +5,8 @@ Editions: 3
 Why: A logical date says when a run is due, and people took it for the data that the run is for.
   The partition key says just that. A run with a key has no logical date, so what Airflow makes of
   that date is missing, too: ds, data_interval_start and their kin. Templates and tasks take
-  dag_run.partition_key instead. The key is a text, and yours to choose by key_format; an asset
-  that such a run updates can hand it on to the next DAG.
+  partition_key instead, or dag_run.partition_key. The key is a text, and yours to choose by
+  key_format; an asset that such a run updates can hand it on to the next DAG.
 
 Prediction:
   finished run 3 of 3 | tasks waiting: 0 | succeeded: 3 | running: 0

@@ -5,6 +5,7 @@ import os
 import re
 import shlex
 import shutil
+import textwrap
 from pathlib import Path
 
 from airflow_sandbox.commands import make_command
@@ -19,6 +20,7 @@ FIELD = re.compile(
 # In a progress line, `finished run 3 of 3` and `failed: 0`; all other numbers are like the latter.
 DOCSTRING = re.compile(r'"""(.*?)"""', re.DOTALL)
 NUMBER = re.compile(r"(finished run|\bof|[a-z][\w .*-]*:) +(\d+|\?)")
+ITEM = re.compile(r"\d+\. ")
 LABELS = {"finished run": "finished runs", "of": "DAG runs"}
 
 
@@ -55,6 +57,29 @@ class Notes:
         self.numbers = numbers_in(text.partition("rediction:")[2])
 
 
+def wrapped(page, width):
+    """Return a page whose paragraphs and list items are broken to fit into so many columns."""
+    done, paragraph, is_code = [], [], False
+
+    def flush():
+        text = " ".join(" ".join(paragraph).split())
+        indent = "   " if ITEM.match(text) else ""
+        done.extend(textwrap.wrap(text, width - 1, subsequent_indent=indent))
+        paragraph.clear()
+
+    for line in page.splitlines():
+        is_code ^= line.startswith("```")
+        if is_code or not line or line.startswith(("```", "    ", "#")):
+            flush()
+            done.append(line)
+        else:
+            if ITEM.match(line):
+                flush()
+            paragraph.append(line)
+    flush()
+    return "\n".join(done)
+
+
 def code_of(file):
     """Return the text of a DAG file without its docstring."""
     return file.read_text("utf-8", "replace").split('"""', 2)[-1]
@@ -75,6 +100,9 @@ class Exercise:
         self.page = page.strip()
         self.hint = " ".join(hint.split())
         self.title = self.page.partition("\n")[0].partition(". ")[2]
+
+    def __str__(self):
+        return f"   {self.number:>2}  {self.title:<60} {self.state()}".rstrip()
 
     def state(self):
         """Return how far the learner is: passed, begun, or nothing."""

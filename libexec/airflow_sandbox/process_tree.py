@@ -118,6 +118,9 @@ def end(record):
     """
     killed = set()
     deadline = time.monotonic() + PATIENCE
+    # What the watchdog has not seen yet: a tree in this one, which loses its own watchdog here.
+    with contextlib.suppress(OSError, ValueError):
+        remember_descendants(record)
     # More than one round: a process may have forked between the look and the kill.
     alive = members(record)
     while alive:

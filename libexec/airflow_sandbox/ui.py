@@ -97,14 +97,16 @@ class UIServers:
     commands: a list of words for each server, that of the UI first. port: of the UI. health:
     the paths there that answer when all is well. new_user: a command, or None. home: AIRFLOW_HOME,
     with a migrated database. workers: CeleryWorkers, or None. warm: whether an Airflow that is
-    loaded takes commands meanwhile (libexec/warm-airflow).
+    loaded takes commands meanwhile (libexec/warm-airflow). restarts: see Servers.
     """
 
-    def __init__(self, commands, port, health, new_user, home, workers=None, warm=False):
+    def __init__(
+        self, commands, port, health, new_user, home, workers=None, warm=False, restarts=0
+    ):
         self.port, self.health, self.new_user, self.home = port, health, new_user, home
         self.workers, self.warm = workers, warm
         self.tree = ProcessTree(record_of(home))
-        self.servers = Servers(self.tree, home / "logs")
+        self.servers = Servers(self.tree, home / "logs", restarts)
         # A server has the name of its command's second word: airflow api-server.
         self.commands = {command[1]: command for command in commands}
 
@@ -142,8 +144,11 @@ class UIServers:
             if self.warm:
                 self.servers.start("warm-airflow", ["libexec/warm-airflow"])
             ready(password)
-            os.wait()  # for the first of all to end
-            self.servers.check()
+            left = None
+            while left != self.servers.restarts:  # one has ended, and was started again
+                left = self.servers.restarts
+                os.wait()  # for the first of all to end
+                self.servers.check()
             raise UserError("the watchdog of the servers was killed, so they were ended, too")
         except UserError as error:
             again = make_command("ui", given=True)
