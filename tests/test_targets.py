@@ -23,6 +23,7 @@ RUN_BY = {
     "results": WALK,
     "report": WALK,
     "exercises": EXERCISES,
+    "watch": "test_watch.py::test_a_save_is_run_and_its_verdict_shown",
     "exercise": EXERCISES,
     "ui": "test_ui.py::test_it_says_where_what_and_how_to_end_it",
     "stop": "test_ui.py::test_make_stop_ends_it_and_leaves_nothing",
