@@ -167,6 +167,8 @@ def watching(number):
         while sign not in seen:
             if time.perf_counter() - start > PATIENCE:
                 raise Failed(f"make watch did not show {sign!r}:\n{seen.decode()[-LOG_TAIL:]}")
+            if process.poll() is not None:
+                raise Failed(f"make watch has ended:\n{seen.decode()[-LOG_TAIL:]}")
             if select.select([ours], [], [], 1)[0]:
                 seen += os.read(ours, 65536)
         return time.perf_counter() - start
@@ -175,12 +177,12 @@ def watching(number):
         os.write(ours, b"s")
         return wait_for(b"Passed.")
 
-    wait_for(b"q quit")
-    run()  # the first one loads more
     try:
+        wait_for(b"q quit")
+        run()  # the first one loads more
         yield run
     finally:
-        os.write(ours, b"q")
+        process.terminate()
         process.wait(PATIENCE)
         os.close(ours)
 

@@ -107,7 +107,7 @@ ifneq ($(EXERCISE),)
 DAGS_FOLDER := $(STATE)/dags
 endif
 # What only prepares an exercise says little.
-QUIETLY := $(if $(EXERCISE),QUIET=1)
+QUIETLY := $(if $(EXERCISE),SANDBOX_QUIET=1)
 # For messages that name the whole command again (libexec/installation.sh): the goals, and the variables that were
 # given. A make that a make has started has all others in the environment, too; these were not given to it.
 GIVEN := command $(if $(filter undefined,$(origin SANDBOX_GIVEN)),environment)

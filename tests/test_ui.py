@@ -219,6 +219,27 @@ def test_ctrl_c_cancels_a_backfill_and_leaves_the_servers_alone(served):
     assert served.leaders() == before
 
 
+def test_a_loaded_airflow_runs_commands_and_outlives_those_who_leave_early(served):
+    def airflow(*words):
+        return served.checkout.run("bin/sandbox", "airflow", *words)
+
+    which = served.checkout.run("bin/sandbox", "sh", "-c", "command -v airflow").stdout
+    assert which.strip() == str(served.checkout.path / "libexec/warm/airflow")
+    folder = os.open(served.checkout.home, os.O_RDONLY)
+    for sent in b"", b"\0\0", b"\0\0\1\0{":
+        with socket.socket(socket.AF_UNIX) as visitor:
+            visitor.connect(f"/proc/self/fd/{folder}/warm.socket")
+            visitor.sendall(sent)
+    os.close(folder)
+    assert "dag_test" in airflow("dags", "list").stdout
+    missing = airflow("dags", "delete", "--yes", "nope")
+    assert missing.returncode == 1 and "Dag id nope not found" in missing.stderr
+    assert airflow("dags", "no-such-command").returncode == 2
+    # What has been loaded is of no use if its settings have changed.
+    os.utime(served.checkout.home / "airflow.cfg")
+    assert "dag_test" in airflow("dags", "list").stdout
+
+
 def sleepers(served):
     found = []
     for process in served.processes():

@@ -123,13 +123,9 @@ class Backfill:
 
     def __init__(self, what, home, ui=None, restarts=0):
         self.what, self.dag_id, self.home, self.ui = what, what.dag_id, home, ui
-        again, ui_command = (
-            make_command("backfill", DAG=self.dag_id, DATE=what.end),
-            make_command("ui"),
-        )
-        if "RUN_AGAIN" in os.environ:  # of an exercise
-            again = os.environ["RUN_AGAIN"]
-            ui_command = again.replace("exercise", "ui")
+        again = os.environ.get("RUN_AGAIN")  # of an exercise
+        ui_command = again.replace("exercise", "ui") if again else make_command("ui")
+        again = again or make_command("backfill", DAG=self.dag_id, DATE=what.end)
         in_ui = f"end this, type {ui_command}, and beside it {again}"
         self.answer_hint = f"at {url(ui.port)}required_actions" if ui else f"in the UI: {in_ui}"
         self.switch_on = sandbox_command("airflow", "dags", "unpause", "-y", self.dag_id)
@@ -349,10 +345,12 @@ class Backfill:
         name = f"attempt={ti.try_number}.log"
         if key.index < 0:
             return folder / name
+        mapped = folder / f"map_index={key.index}" / name
+        if mapped.exists():
+            return mapped
         # In a loop there are more folders; the last one has the index: pass=2, or again, pass=2.1.
         last = re.compile(rf".*={key.index}(\.\d+)?")
         found = [log for log in folder.rglob(name) if last.fullmatch(log.parent.name)]
-        mapped = folder / f"map_index={key.index}" / name
         return max(found, key=lambda log: log.stat().st_mtime, default=mapped)
 
 

@@ -308,6 +308,7 @@ class MetadataDB:
         """
         tasks = {}
         # Airflow 3.4 has brought regions: what a mapped task or a loop makes many of.
+        has_each_try = self._has_each_try()
         has_regions = "region_index" in self._columns("task_instance")
         key = "ti.region_index, cast(ti.region_id AS text)" if has_regions else "ti.map_index, ''"
         for run_id, task_id, index, region, state, try_number, retries, start in self._rows(
@@ -316,7 +317,7 @@ class MetadataDB:
             f" AND {self._live('ti')} ORDER BY ti.id",
             id=backfill_id,
         ):
-            if self._has_each_try() and state in (None, "up_for_retry"):
+            if has_each_try and state in (None, "up_for_retry"):
                 try_number = max(try_number - 1, 0)  # its row is that of the next try already
             ti = TI(state, try_number, retries + 1, _utc(start))
             tasks.setdefault(run_id, {})[Key(task_id, index, region)] = ti
