@@ -223,6 +223,7 @@ def test_a_loaded_airflow_runs_commands_and_outlives_those_who_leave_early(serve
     def airflow(*words):
         return served.checkout.run("bin/sandbox", "airflow", *words)
 
+    wait((served.checkout.home / "warm.socket").exists, "Airflow to be loaded")
     which = served.checkout.run("bin/sandbox", "sh", "-c", "command -v airflow").stdout
     assert which.strip() == str(served.checkout.path / "libexec/warm/airflow")
     folder = os.open(served.checkout.home, os.O_RDONLY)
