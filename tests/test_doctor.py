@@ -91,7 +91,8 @@ def rows(outcome):
     heads = ["what", "needed", "what it does", "where"]
     starts = [table[0].index(head) for head in heads]
     found = {}
-    for line in table[1:]:
+    # A line that begins with blanks goes on with the one before.
+    for line in re.sub(r"\n {10}", " ", "\n".join(table[1:])).splitlines():
         cells = [line[a:b] for a, b in zip([0, *starts], [*starts, None], strict=True)]
         # The columns are straight: a blank before each.
         assert all(cell.endswith(" ") for cell in cells[:-1]), line

@@ -42,8 +42,12 @@ def test_a_range_has_a_bar_with_rate_and_time_left_and_the_line_at_its_end(check
         timed = re.fullmatch(r" +[\d.]+ tasks/s, \d\d:\d\d left", bar[6])
         assert bool(timed) == (bar[3] > "0"), bar[0]
     left = lines(sent)
-    assert progress("\n".join(left)) == [{**all_succeeded(2), "succeeded": 5, "failed": 1}]
-    assert "backfill: task print_results of 2024-03-02 failed;" in " ".join(left)
+    # The line is wrapped between two counts, with the failure in red.
+    assert progress("\n".join(left).replace("|\n", "| ")) == [
+        {**all_succeeded(2), "succeeded": 5, "failed": 1}
+    ]
+    assert "\033[31mfailed: 1\033[0m" in sent
+    assert "backfill: \033[31mtask print_results of 2024-03-02 failed\033[0m;" in sent
     assert re.search(r"waiting for \S.* \(\d+ s\)", sent)
     assert not [line for line in left if "waiting for" in line or BAR.search(line)]
     assert max(len(bar.string) for bar in bars) < 80
@@ -52,7 +56,8 @@ def test_a_range_has_a_bar_with_rate_and_time_left_and_the_line_at_its_end(check
 def test_a_single_day_has_the_line_at_each_change_and_no_bar(checkout):
     code, sent = on_terminal(["make", "backfill", "DATE=2024-03-03"], checkout.path)
     assert code == 0, sent
-    assert len(progress("\n".join(lines(sent)))) > 3
+    assert len(progress("\n".join(lines(sent)).replace("|\n", "| "))) > 3
+    assert "\033[31m" not in sent
     assert not BAR.search(sent)
 
 
@@ -62,5 +67,8 @@ def test_the_seconds_of_a_silent_command_are_shown_and_overwritten(new_checkout)
     words = ["libexec/step", "Think", "bin/sandbox", "airflow", "version"]
     code, sent = on_terminal(words, checkout.path)
     assert code == 0
-    assert re.search(r"   [23] s\r", sent)
+    assert re.search(r"   [23] s\r", sent) and "\033[1m== Think" in sent
     assert re.search(r"\nthought\n   done in \d+ s\n$", "\n".join(lines(sent)))
+    # A CI job that gives its commands a terminal reads none of that.
+    _, sent = on_terminal(words, checkout.path, CI="true")
+    assert re.fullmatch(r"\r\n== Think\r\n.*\r\nthought\r\n   done in \d+ s\r\n", sent)

@@ -15,7 +15,7 @@ from airflow_sandbox.interruption import Relay
 from airflow_sandbox.metadata_db import open_database
 from airflow_sandbox.paths import shown
 from airflow_sandbox.ui import find_running
-from airflow_sandbox.waiting import status_line
+from airflow_sandbox.waiting import is_terminal, status_line
 
 LINE = re.compile(r"\[backfill progress\] \| (.*)")
 
@@ -60,7 +60,7 @@ class Sandbox:
             for line in chain(process.stdout, [""]):
                 output += line
                 # Of the progress lines, a terminal keeps the last one.
-                if LINE.search(line) and sys.stdout.isatty():
+                if LINE.search(line) and is_terminal():
                     latest = line
                     status(line.rstrip())
                 elif show and (line or latest):

@@ -7,7 +7,7 @@ from collections import Counter
 
 from tqdm import tqdm
 
-from airflow_sandbox.waiting import status_line
+from airflow_sandbox.waiting import fitted, is_terminal, status_line
 
 # How the classic line counts Airflow 3's task instance states; None is "not looked at yet".
 WAITING = {None, "scheduled", "up_for_retry", "up_for_reschedule", "deferred", "awaiting_input"}
@@ -68,7 +68,7 @@ class Progress:
         self._verbose = bool(os.environ.get("V"))  # the servers' logs would run through the rest
         self._bar = tqdm(
             total=sum(len(run.tasks) for run in runs),
-            disable=True if len(runs) == 1 or self._verbose else None,  # None: without a terminal
+            disable=len(runs) == 1 or self._verbose or not is_terminal(),
             unit=" tasks",
             bar_format=BAR,
             smoothing=0,  # the mean rate: runs go side by side, so many tasks end at once
@@ -88,7 +88,7 @@ class Progress:
         self._status.__exit__(*exception)
         self._bar.close()
         if self._has_bar and self._line:
-            print(self._line)
+            print(fitted(self._line))
 
     def say(self, text=None):
         """Print a text above what is shown; without one, only make room for somebody else's."""
@@ -103,7 +103,7 @@ class Progress:
         if changed:
             self._line, self._changed_at = line, time.monotonic()
             if not self._has_bar:
-                self.say(line)
+                self.say(fitted(line))
         if not self._has_bar:
             self._show_what_runs(runs)
         elif changed or self._looks % 10 == 0:

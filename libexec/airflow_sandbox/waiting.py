@@ -4,7 +4,11 @@ It keeps to Python 3.7, for Airflow 1.10.
 """
 
 import contextlib
+import os
+import re
+import shutil
 import sys
+import textwrap
 import threading
 import time
 
@@ -35,6 +39,26 @@ class Asking:
             time.sleep(TICK)
 
 
+def is_terminal():
+    """Return whether somebody watches what is printed: a terminal, and no CI job that has one."""
+    return sys.stdout.isatty() and os.environ.get("CI") != "true"
+
+
+def red(text):
+    """Return a text in red on a terminal that is to have colours."""
+    return f"\033[31m{text}\033[0m" if is_terminal() and not os.environ.get("NO_COLOR") else text
+
+
+def fitted(line):
+    """Return a progress line; on a terminal, wrapped between two counts, with failures in red."""
+    if is_terminal():
+        columns = shutil.get_terminal_size().columns
+        line = line.replace(" ", "\xa0").replace("|\xa0", "| ")
+        line = "\n".join(textwrap.wrap(line, columns)).replace("\xa0", " ")
+        line = re.sub(r"failed: [1-9]\d*", lambda found: red(found[0]), line)
+    return line
+
+
 @contextlib.contextmanager
 def status_line():
     """Yield a function that shows a text as a terminal's last line, in place of the one before.
@@ -45,7 +69,7 @@ def status_line():
 
     def show(text=""):
         nonlocal shown
-        if text != shown and sys.stdout.isatty():
+        if text != shown and is_terminal():
             print(f"\r\033[K{text}", end="", flush=True)
             shown = text
 
