@@ -48,13 +48,12 @@ $(STATE)/config.done: | $(PACKAGES)
 ## initdb : create the metadata database
 initdb: begin $(STATE)/initdb.done
 	@echo "   metadata database: $(if $(filter postgres,$(DB)),$(if $(DB_URL),that of DB_URL,$(STATE)/airflow/postgres),$(STATE)/airflow/airflow.db)"
-# Each run of an exercise begins with a copy of an empty database.
 $(STATE)/initdb.done: | $(STATE)/config.done
 	@libexec/refuse-beside-ui $(STATE)
 	$(if $(filter postgres,$(DB)),@libexec/step "Prepare Postgres" bin/sandbox libexec/prepare-postgres)
-	$(if $(EXERCISE),@rm -f $(STATE)/airflow/airflow.db*)
+	$(if $(FRESH),@rm -f $(STATE)/airflow/airflow.db*)
 	@$(QUIETLY) libexec/step "Set up the metadata database" bin/sandbox $(INITDB)
-	$(if $(EXERCISE),@cp $(STATE)/airflow/airflow.db $(STATE)/empty.db)
+	$(if $(FRESH),@cp $(STATE)/airflow/airflow.db $(STATE)/empty.db)
 	@touch $@
 
 # Airflow 3 runs a DAG as it stands in the database; the older ones read the file each time.
@@ -81,14 +80,15 @@ backfill: begin $(STATE)/dags.done
 	    bin/sandbox $(CLEAR) -s "$$START" -e "$$END")
 	@libexec/step "Run a backfill of $$DAG" bin/sandbox $(BACKFILL) -s "$$START" -e "$$END" \
 	    $(if $(MAX_ACTIVE_RUNS),--max-active-runs "$$MAX_ACTIVE_RUNS") $(CELERY) $(if $(OPTIONS),--options "$$OPTIONS")
-	@[ "$$DAG" != dag_test ] || echo "   results: $(RESULTS)/$$EDITION, a folder for each day"
+	@. libexec/installation.sh; if [ "$$DAG" = dag_test ]; then echo "   results: $(RESULTS)/$$EDITION, a folder for each day"; \
+	else echo "   what the tasks printed: make logs DAG=$$DAG$$variables (the files: $(LOGS)/dag_id=$$DAG)"; fi
 
 ## results : show the results as a table, and name the picture
 results: begin $(PACKAGES) $(NO_RESULTS)
 	$(if $(filter dag_test,$(DAG)),@libexec/step "Show the results" bin/sandbox python \
 	    pipeline/print_results.py $(if $(filter $(START),$(END)),,--first "$$START") "$(RESULTS)/$$EDITION/$$END",\
 	    @. libexec/installation.sh; for logs in $(LOGS)/{dag_id=,}"$$DAG"; do if [ -d "$$logs" ]; then \
-	    echo "   what the tasks of $$DAG print is in $$logs"; exit; fi; done; \
+	    echo "   what the tasks of $$DAG print is in $$logs; to see it: make logs$$given$$variables"; exit; fi; done; \
 	    echo "   no task of $$DAG has run; to run it: make backfill$$given$$variables")
 
 ### After the tutorial
@@ -113,6 +113,14 @@ worker: begin $(STATE)/config.done
 	@rm -f .sandbox/last-make # give up the lock, as this goes on
 	@exec libexec/step "Work for another machine" bin/sandbox libexec/worker
 
+## new-dag : write a small DAG, and its tests: make new-dag NAME=sales
+new-dag: begin $(STATE)/dags.done
+	@libexec/step "Write a DAG" bin/sandbox libexec/new-dag "$$NAME"
+
+## logs : show what the tasks of a DAG printed, newest run first
+logs: begin $(STATE)/initdb.done
+	@bin/sandbox libexec/show-logs "$$DAG" $(if $(filter DATE START END,$(SANDBOX_GIVEN)),--days "$$START" "$$END") $(if $(TASK),--task "$$TASK")
+
 ## exercises : list the exercises and your progress
 exercises: begin $(PACKAGES)
 	@bin/sandbox libexec/exercise
@@ -133,11 +141,11 @@ watch: begin $(if $(EXERCISE),$(STATE)/initdb.done,$(STATE)/dags.done)
 
 ### The proof
 
-## verify : prove in two minutes that it works: the line, the numbers
-verify: test-env
-	@$(call PYTEST,"Verify edition $(EDITION)",-v -n 2) $(VERIFY) || { . libexec/installation.sh; \
-	    echo "verify: some tests failed, which are named above. To run the DAG alone and see why it" \
-	    "fails: make all$$given$$variables. What a message means: docs/troubleshooting.md" >&2; exit 1; }
+## verify : prove in two minutes that it works; DAG=sales: run its tests
+verify: $(if $(TESTED),begin $(STATE)/initdb.done,test-env)
+	@$(PROOF) $(if $(JUNIT),--junitxml="$$JUNIT") || { . libexec/installation.sh; \
+	    echo "verify: some tests failed, which are named above. $(RED)" >&2; exit 1; }
+	@echo "   verified: $(PROVED)"
 
 ## test : run all tests, for those who change the kit
 test: test-env
@@ -176,9 +184,9 @@ lock: begin $(if $(wildcard $(BASE)/env/bin/python),,$(BASE)/env.done)
 
 ## clean : remove runs, results and state; keep the environment
 clean: claim
-	@libexec/refuse-beside-ui $(STATE) $(STATE)-exercises
+	@libexec/refuse-beside-ui $(STATE) $(STATE)-exercises $(STATE)-tests
 	@libexec/remove-results results/$(EDITION)
-	$(call REMOVE,$(STATE)/airflow $(STATE)-exercises $(addprefix $(STATE)/,config.done initdb.done dags.done))
+	$(call REMOVE,$(STATE)/airflow $(STATE)-exercises $(STATE)-tests $(addprefix $(STATE)/,config.done initdb.done dags.done))
 
 ## distclean : remove everything that the kit has made
 distclean: claim

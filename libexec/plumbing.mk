@@ -3,9 +3,8 @@
 
 # What you may set, as in: make backfill START=2026-01-01 END=2026-01-22
 # All but two count on make's command line alone: exported, a variable of these names is usually somebody else's.
-#: the Airflow: 3 (the default), next, 2 or 1.10
-EDITION ?= 3
-#: the DAG to run
+#:: What to run
+#: the DAG to run; make verify: to test, or all
 DAG := dag_test
 #: the folder of the DAGs, instead of that in airflow.cfg
 DAGS :=
@@ -17,7 +16,43 @@ START = $(DATE)
 END = $(DATE)
 #: Airflow's options for a backfill: bin/backfill -h
 OPTIONS :=
-#: local, or celery: workers and a broker; docs/scaling.md
+#: how many DAG runs run side by side; Airflow's default: 10
+MAX_ACTIVE_RUNS :=
+#: where to download the data from, if not from UCI
+DATA_URL :=
+#: 1 shows all that Airflow logs, as it goes
+V :=
+
+#:: For some targets
+#: make new-dag: the id of the DAG
+NAME :=
+#: make logs: of this task alone
+TASK :=
+#: make verify: a file for its results, in JUnit's format
+JUNIT :=
+#: the port of the Airflow UI: http://127.0.0.1:PORT/
+PORT := 8080
+#: exercise number; make ui N=1 serves the exercises
+N :=
+#: 1 restores the exercise's DAG; yours is kept beside it
+RESET :=
+#: 1 runs the exercise's solution
+SOLUTION :=
+#: how many times make bench measures
+ROUNDS := 3
+
+#:: Which Airflow, and how it is installed
+#: the Airflow: 3 (the default), next, 2 or 1.10
+EDITION ?= 3
+#: conda, venv, or auto: conda if there is one
+ENV_MANAGER ?= auto
+#: the conda, mamba or micromamba to use
+CONDA :=
+#: the Python to make a venv from
+PYTHON :=
+
+#:: At a larger scale: docs/scaling.md
+#: local, or celery: workers and a broker
 EXECUTOR := $(if $(filter worker,$(MAKECMDGOALS)),celery,local)
 #: the metadata database: sqlite or postgres
 DB := $(if $(filter celery,$(EXECUTOR)),postgres,sqlite)
@@ -33,28 +68,6 @@ LISTEN :=
 API_URL :=
 #: a folder that all machines share, for results and logs
 SHARED :=
-#: how many DAG runs run side by side; Airflow's default: 10
-MAX_ACTIVE_RUNS :=
-#: conda, venv, or auto: conda if there is one
-ENV_MANAGER ?= auto
-#: the conda, mamba or micromamba to use
-CONDA :=
-#: the Python to make a venv from
-PYTHON :=
-#: where to download the data from, if not from UCI
-DATA_URL :=
-#: the port of the Airflow UI: http://127.0.0.1:PORT/
-PORT := 8080
-#: exercise number; make ui N=1 serves the exercises
-N :=
-#: 1 restores the exercise's DAG; yours is kept beside it
-RESET :=
-#: 1 runs the exercise's solution
-SOLUTION :=
-#: how many times make bench measures
-ROUNDS := 3
-#: 1 shows all that Airflow logs, as it goes
-V :=
 
 # Before there is another SHELL, make runs this without any; make 3.81 would hand all below to one.
 TODAY := $(shell date -u +%F)
@@ -76,7 +89,7 @@ endif
 
 # A $ in a value would be make's to expand, and $(shell ...) would run: values are data.
 VARIABLES := EDITION DAG DAGS DATE START END OPTIONS EXECUTOR DB DB_URL BROKER_URL WORKERS LISTEN API_URL SHARED \
-    MAX_ACTIVE_RUNS ENV_MANAGER CONDA PYTHON DATA_URL PORT N RESET SOLUTION ROUNDS V
+    MAX_ACTIVE_RUNS ENV_MANAGER CONDA PYTHON DATA_URL PORT N RESET SOLUTION NAME TASK JUNIT ROUNDS V
 $(foreach name,$(VARIABLES),$(if $(filter command environment,$(firstword $(origin $(name)))),\
     $(if $(findstring $$,$(value $(name))),$(error $(name) has a dollar sign in it))))
 # make takes any name, so a misspelt one (date=, EDTION=) would do nothing, and say nothing. Below another make, which
@@ -94,20 +107,24 @@ GENERATION := $(EDITION)
 include editions/$(EDITION)/edition.mk
 # An installation of Airflow is a folder with its airflow.cfg and its metadata database. Another database
 # or executor is another installation, beside this one, and so are the exercises; the environment is the same.
+# The tests of a DAG of yours: make verify DAG=sales
+TESTED := $(if $(filter verify,$(MAKECMDGOALS)),$(filter-out dag_test,$(DAG)))
 EXERCISE := $(if $(filter exercise,$(MAKECMDGOALS))$(N),exercise)
 $(if $(EXERCISE),$(if $(filter-out exercise ui stop watch,$(MAKECMDGOALS)),$(error N= is for make exercise, watch and\
     ui, which go without other targets)))
+# Each exercise, and each run of such tests, begins with a copy of an empty database.
+FRESH := $(if $(EXERCISE),exercises,$(if $(TESTED),tests))
 BASE := .sandbox/$(EDITION)
 AIRFLOW_SANDBOX := $(EDITION)$(if $(filter celery,$(EXECUTOR)),-celery,$(if \
-    $(filter postgres,$(DB)),-postgres,$(EXERCISE:%=-%s)))
+    $(filter postgres,$(DB)),-postgres,$(FRESH:%=-%)))
 STATE := .sandbox/$(AIRFLOW_SANDBOX)
 LOCK := editions/$(EDITION)/requirements.txt
 # The exercises' DAGs folder is a link to the one that is done, so that running servers find that, too.
 ifneq ($(EXERCISE),)
 DAGS_FOLDER := $(STATE)/dags
 endif
-# What only prepares an exercise says little.
-QUIETLY := $(if $(EXERCISE),SANDBOX_QUIET=1)
+# What only prepares these says little.
+QUIETLY := $(if $(FRESH),SANDBOX_QUIET=1)
 # For messages that name the whole command again (libexec/installation.sh): the goals, and the variables that were
 # given. A make that a make has started has all others in the environment, too; these were not given to it.
 GIVEN := command $(if $(filter undefined,$(origin SANDBOX_GIVEN)),environment)
@@ -136,7 +153,7 @@ preflight:
 
 # Before anything is touched: check the variables, and lock the checkout.
 claim: preflight
-	@libexec/check-input $(filter report ui watch worker exercise exercises,$(MAKECMDGOALS))
+	@libexec/check-input $(filter report ui watch worker exercise exercises verify logs,$(MAKECMDGOALS))
 	@libexec/lock-checkout
 
 # A task may have left what can't be written to.
@@ -156,6 +173,19 @@ prerequisites: preflight
 PYTEST = EDITION=3 EXECUTOR= DB= AIRFLOW_SANDBOX=3 libexec/step $(1) bin/sandbox python -m pytest $(2) --dist=loadgroup \
     --no-loadscope-reorder --edition $(EDITION)$(patsubst $(BASE)-%, --installation %,$(filter $(BASE)-%,$(STATE)))
 
+# What make verify runs, and what that says. With a DAG of yours, it runs its tests instead of the kit's.
+VERSION = Airflow $(shell sed -n 's/^apache-airflow==\([^ ]*\).*/\1/p' $(LOCK))
+ifeq ($(TESTED),)
+PROOF = $(call PYTEST,"Verify edition $(EDITION)",-v -n 2) $(VERIFY)
+PROVED = $(VERSION) ran dag_test in a new checkout, all 3 tasks succeeded, and the numbers are right
+RED = To run the DAG alone and see why it fails: make all$$given$$variables. \
+    What a message means: docs/troubleshooting.md
+else
+PROOF = libexec/step "Run the tests of $$DAG" bin/sandbox libexec/test-dags "$$DAG"
+PROVED = $(VERSION) passed all tests of $(if $(filter all,$(DAG)),your DAGs,$$DAG)
+RED = The logs of all tasks are in $(STATE)/airflow/logs/
+endif
+
 # A PYTHON that was given is meant for the edition that was given.
 FOR_TESTS = EDITION=3 EXECUTOR=local DB=sqlite $(if $(filter 3,$(EDITION)),,PYTHON=)
 test-env:
@@ -170,12 +200,13 @@ $(BASE)/tools.done: | $(BASE)/env.done
 	@touch $@
 
 ## help : this list
-# It is made of the lines that begin with ### (a group), ## (a target) and #: (the variable that is
-# named in the next line), and of the variables' present values.
+# It is made of the lines that begin with ### (a group of targets), ## (a target), #:: (a group of variables) and
+# #: (the variable that is named in the next line), and of the variables' present values.
 help:
 	@awk -F ' : ' ' \
 	    /^### / { printf "%s%s\n", gap, substr($$0, 5); gap = "\n" } \
 	    /^## /  { printf "  make %-15s %s\n", substr($$1, 4), $$2 } \
+	    /^#:: / { settings = settings sprintf("\n%s\n", substr($$0, 5)) } \
 	    /^#: /  { meaning = substr($$0, 4); getline; split($$0, word, " "); \
 	              value = ENVIRON[word[1]]; sub(/:\/\/[^\/]*@/, "://***@", value); \
 	              setting = word[1] "=" value; \
@@ -183,5 +214,5 @@ help:
 	              settings = settings sprintf("  %-20s %s\n", setting, meaning) } \
 	    END     { printf "\nVariables and their values now, as in: make backfill START=2026-01-01\n%s", settings }' Makefile libexec/plumbing.mk
 
-.PHONY: claim begin preflight prerequisites tools test-env all env config initdb list-dags list-tasks backfill results report
+.PHONY: claim begin preflight prerequisites tools test-env all env config initdb list-dags list-tasks backfill results report new-dag logs
 .PHONY: ui stop worker watch exercises exercise verify test test-all lint screenshots bench doctor lock clean distclean help

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import runpy
 import subprocess
 import sys
@@ -36,6 +37,12 @@ def describe(dag_file, home):
     outcome = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert outcome.returncode == 0, outcome.stderr
     return json.loads(outcome.stdout.splitlines()[-1])
+
+
+def test_every_dag_file_can_be_read(finished):
+    """Yours, too: what make all said of them is the message."""
+    if wrong := re.findall("^store-dags: (.+)", finished.all.stdout, re.MULTILINE):
+        pytest.fail("\n".join(wrong), pytrace=False)
 
 
 @pytest.fixture(scope="module")

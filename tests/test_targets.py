@@ -22,6 +22,8 @@ RUN_BY = {
     "backfill": WALK,
     "results": WALK,
     "report": WALK,
+    "new-dag": "test_own_dag.py::test_a_new_dag_runs_as_it_is_and_what_its_tasks_printed_is_shown",
+    "logs": "test_own_dag.py::test_a_new_dag_runs_as_it_is_and_what_its_tasks_printed_is_shown",
     "exercises": EXERCISES,
     "watch": "test_watch.py::test_a_save_is_run_and_its_verdict_shown",
     "exercise": EXERCISES,

@@ -13,7 +13,6 @@ import time
 from collections import namedtuple
 from datetime import date, datetime, timedelta, timezone
 from datetime import time as clock
-from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import psutil
@@ -23,7 +22,7 @@ from airflow_sandbox.commands import make_command, sandbox_command
 from airflow_sandbox.errors import UserError
 from airflow_sandbox.hints import hint
 from airflow_sandbox.interruption import ignore_signals
-from airflow_sandbox.logs import tail
+from airflow_sandbox.logs import log_folder, tail
 from airflow_sandbox.metadata_db import open_database
 from airflow_sandbox.paths import shown
 from airflow_sandbox.process_tree import ProcessTree
@@ -47,6 +46,7 @@ from airflow_sandbox.servers import (
     wait_for_answer,
 )
 from airflow_sandbox.stall import Stall
+from airflow_sandbox.waiting import red
 
 LONGEST_PAUSE = 5  # seconds between two looks at the runs of a backfill
 RESTARTS = 20  # how many times servers that ended by themselves are started again
@@ -131,8 +131,6 @@ class Backfill:
         self.switch_on = sandbox_command("airflow", "dags", "unpause", "-y", self.dag_id)
         self.began = datetime.now(timezone.utc)
         self.logs = home / "logs"
-        # The tasks' logs are in the folder that all machines share, if there is one.
-        self.task_logs = Path(os.environ.get("AIRFLOW__LOGGING__BASE_LOG_FOLDER", self.logs))
         self.tree = ProcessTree(
             home / "backfill.processes",
             "another backfill is running in this checkout; wait for its end",
@@ -323,8 +321,8 @@ class Backfill:
                 if ti.state == "failed":
                     log = self.log_of(run, key, ti)
                     verdicts = self.database.verdicts(self.dag_id, run.run_id, key, self.began)
-                    print(f"\nbackfill: task {name_of(key)} of {run.logical_date} failed;", end=" ")
-                    print(f"{shown(log)} ends:")
+                    failed = red(f"task {name_of(key)} of {run.logical_date} failed")
+                    print(f"\nbackfill: {failed}; {shown(log)} ends:")
                     print(tail(log) if log.exists() else "")
                     if not log.exists() or not log.stat().st_size:  # it did not even start
                         scheduler = self.logs / "scheduler.log"
@@ -332,15 +330,16 @@ class Backfill:
                     for verdict in verdicts[-1:]:
                         print(f"it failed, as the scheduler says: {verdict}")
             if run.state == "failed" and not FAILED & {ti.state for ti in run.tasks.values()}:
-                print(f"\nbackfill: the DAG run of {run.logical_date} failed, and no task of it:")
+                failed = red(f"the DAG run of {run.logical_date} failed, and no task of it")
+                print(f"\nbackfill: {failed}:")
                 print("its dagrun_timeout was over, or somebody marked it as failed")
         if deadlock:
-            print(f"\nbackfill: {deadlock}")
+            print(f"\nbackfill: {red(deadlock)}")
         return not deadlock and all(map(succeeded, runs))
 
     def log_of(self, run, key, ti):
         """Return the log file of a task instance's present try, as in log_filename_template."""
-        folder = self.task_logs / f"dag_id={self.dag_id}" / f"run_id={run.run_id}"
+        folder = log_folder(self.home, self.dag_id) / f"run_id={run.run_id}"
         folder /= f"task_id={key.task_id}"
         name = f"attempt={ti.try_number}.log"
         if key.index < 0:

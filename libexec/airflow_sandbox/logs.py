@@ -6,6 +6,7 @@ It keeps to Python 3.7, for Airflow 1.10.
 import json
 import os
 import re
+from pathlib import Path
 
 from airflow_sandbox.hints import hint
 from airflow_sandbox.paths import shown
@@ -40,6 +41,34 @@ def explain(traceback):
     return place_of([frame.groups("") for frame in frames]), message + hint(message, "; ")
 
 
+def log_folder(home, dag_id):
+    """Return the folder of the logs of a DAG's tasks, in an AIRFLOW_HOME or where all machines
+    have theirs."""
+    base = os.environ.get("AIRFLOW__LOGGING__BASE_LOG_FOLDER", str(home / "logs"))
+    return Path(base, f"dag_id={dag_id}")
+
+
+def entries(log):
+    """Yield (text, the log's entry as a dict) of each line of a log file of Airflow's; the entry is
+    {} if the line is none."""
+    for line in log.read_text(errors="replace").splitlines():
+        try:
+            entry = json.loads(line)
+            yield str(entry["event"]), entry
+        except (ValueError, KeyError, TypeError):
+            yield line, {}  # a line of another kind
+
+
+def printed(log):
+    """Yield the lines that a task has printed, of its log; not what Airflow says of its work."""
+    for text, entry in entries(log):
+        errors = entry.get("error_detail") or []
+        if entry.get("filename") != "task_runner.py" or errors:
+            yield from text.splitlines() or [""]
+            for error in errors:
+                yield from exception_text(error).splitlines()
+
+
 def tail(log, lines=LOG_TAIL):
     """Return the last lines of a log file as text; Airflow's task logs hold one JSON a line.
 
@@ -47,13 +76,8 @@ def tail(log, lines=LOG_TAIL):
     is known, follows.
     """
     shown_lines, start = [], None
-    for line in log.read_text(errors="replace").splitlines():
-        errors = []
-        try:
-            entry = json.loads(line)
-            line, errors = str(entry["event"]), entry.get("error_detail") or []
-        except (ValueError, KeyError, TypeError, AttributeError):
-            pass  # a line of another kind
+    for line, entry in entries(log):
+        errors = entry.get("error_detail") or []
         # "::group::" and the like are for the web page, which folds what is between them.
         shown_lines += [part for part in line.splitlines() if not part.startswith("::")]
         if errors:

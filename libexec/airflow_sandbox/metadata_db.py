@@ -35,6 +35,9 @@ Key = namedtuple("Key", "task_id index region", defaults=[-1, ""])
 # it. try_number: the try that it is at, of max_tries; 0 before the first. start: of that, in UTC.
 TI = namedtuple("TI", "state try_number max_tries start", defaults=[None])
 
+# A task instance of some DAG run. logical_date: a datetime in UTC, or None if the run has none.
+Instance = namedtuple("Instance", "run_id logical_date task_id state")
+
 # The DAG run of a day. tasks: a list of Task in the order they started, those that did not start
 # last; start and end are datetimes in UTC, or None for what has not happened (yet).
 DayRun = namedtuple("DayRun", "run_id state tasks")
@@ -394,6 +397,18 @@ class MetadataDB:
             " AND ti.pool NOT IN (SELECT pool FROM slot_pool) ORDER BY ti.task_id",
             id=backfill_id,
         )
+
+    def instances(self, dag_id):
+        """Return the task instances of a DAG that have started, as a list of Instance: those of the
+        newest DAG run first, in the order they started (Airflow 3)."""
+        rows = self._rows(
+            "SELECT r.run_id, r.logical_date, ti.task_id, ti.state FROM task_instance ti"
+            " JOIN dag_run r ON r.dag_id = ti.dag_id AND r.run_id = ti.run_id"
+            f" WHERE r.dag_id = :id AND ti.start_date IS NOT NULL AND {self._live('ti')}"
+            " ORDER BY r.start_date DESC, r.id DESC, ti.start_date, ti.task_id",
+            id=dag_id,
+        )
+        return [Instance(run, _utc(date), task, state) for run, date, task, state in rows]
 
     def something_runs(self):
         """Return whether a task instance of any DAG is queued or running."""

@@ -13,6 +13,14 @@ def dags_folder(home):
     return Path(os.environ.get("AIRFLOW__CORE__DAGS_FOLDER", chosen)).resolve()
 
 
+def tests_folder(folder):
+    """Return where the tests of the DAGs in a folder are: in ../tests, as in many a repository.
+
+    Those of the checkout's own DAGs are in tests/dags, beside the tests of the kit.
+    """
+    return Path("tests/dags") if folder == Path("dags").resolve() else folder.parent / "tests"
+
+
 def shown(path):
     """Return a path as a user would type it: relative if it is below the current directory."""
     relative = os.path.relpath(str(path))

@@ -1,0 +1,122 @@
+"""A DAG of one's own, from make new-dag to its tests in a CI job."""
+
+import re
+import shutil
+import xml.etree.ElementTree as ElementTree
+
+import pytest
+
+pytestmark = pytest.mark.xdist_group("own DAG")
+
+
+@pytest.fixture(scope="module")
+def checkout(new_checkout):
+    """A Checkout with a DAG that make new-dag has written; what that printed is in .new."""
+    checkout = new_checkout()
+    checkout.new = checkout.succeed("new-dag", "NAME=sales")
+    checkout.dag = checkout.path / "dags/sales.py"
+    checkout.original = checkout.dag.read_text()
+    return checkout
+
+
+def verify(checkout, text, *arguments):
+    """Return the outcome of the DAG's tests with another text of its file."""
+    checkout.dag.write_text(text)
+    return checkout.run("bash", "-c", f"CI=true make verify DAG=sales {' '.join(arguments)} 2>&1")
+
+
+def test_a_new_dag_runs_as_it_is_and_what_its_tasks_printed_is_shown(checkout):
+    commands = re.findall(r"make (?:backfill|verify) .*", checkout.new)
+    assert commands == ["make backfill DAG=sales DATE=2024-01-02", "make verify DAG=sales"]
+    printed = checkout.succeed(*commands[0].split()[1:])
+    assert "| succeeded: 2 | running: 0 | failed: 0 |" in printed
+    assert "make logs DAG=sales (the files: .sandbox/3/airflow/logs/dag_id=sales)" in printed
+    checkout.succeed("backfill", "DAG=sales", "DATE=2024-01-01")
+    shown = checkout.succeed("logs", "DAG=sales")
+    assert re.findall(r"The total is (\d+)", shown) == ["31", "32"]  # the newest run first
+    assert "{" not in shown
+    one = checkout.succeed("logs", "DAG=sales", "DATE=2024-01-02", "TASK=load")
+    head = "== backfill__2024-01-02T00:00:00+00:00, load: success\n"
+    assert one.startswith(head) and one.count("==") == 1 and "The total is 32.\n" in one
+    none = checkout.make("logs", "DAG=sales", "DATE=2024-02-01")
+    assert none.returncode == 2 and none.stdout == ""
+    assert "no log of any task of sales from 2024-02-01 to 2024-02-01" in none.stderr
+
+
+def test_its_tests_pass_say_so_in_one_sentence_and_leave_its_runs_alone(checkout):
+    outcome = verify(checkout, checkout.original, "JUNIT='a report.xml'")
+    assert outcome.returncode == 0, outcome.stdout
+    assert "= 3 passed in" in outcome.stdout
+    assert re.search(r"\n   verified: Airflow 3\S+ passed all tests of sales\n\Z", outcome.stdout)
+    cases = list(ElementTree.parse(checkout.path / "a report.xml").iter("testcase"))
+    assert len(cases) == 3
+    assert checkout.processes() == []
+    assert "backfill__2024-01-03" not in checkout.make("logs", "DAG=sales").stdout
+    every = checkout.succeed("verify", "DAG=all")
+    assert "= 3 passed in" in every and "passed all tests of your DAGs" in every
+
+
+def test_an_import_error_and_a_cycle_turn_each_of_its_tests_red(checkout):
+    line = checkout.original.splitlines().index("    load(extract())") + 1
+    broken = checkout.original.replace("load(extract())", "load(extrat())")
+    outcome = verify(checkout, broken)
+    assert outcome.returncode == 2 and "= 3 failed in" in outcome.stdout, outcome.stdout
+    said = f"dags/sales.py:{line}, in sales: NameError: name 'extrat' is not defined"
+    assert outcome.stdout.count(said) == 6  # in full, and in the summary
+    assert "Traceback" not in outcome.stdout
+    assert "verify: some tests failed, which are named above." in outcome.stdout
+
+    circle = checkout.original.replace("load(extract())", "e = extract()\n    load(e) >> e")
+    outcome = verify(checkout, circle)
+    assert outcome.returncode == 2 and "= 3 failed in" in outcome.stdout, outcome.stdout
+    assert re.search(r"dags/sales.py: .*Cycle detected in D\w+: sales", outcome.stdout)
+
+
+def test_a_wrong_number_and_a_changed_result_turn_its_tests_red_and_show_why(checkout):
+    wrong = checkout.original.replace("total = sum(numbers)", "total = sum(numbers) + 1")
+    wrong = wrong.replace(
+        "    load(extract())",
+        '    @task\n    def send(total):\n        raise ValueError("the post office is shut")\n\n'
+        "    send(load(extract()))",
+    )
+    outcome = verify(checkout, wrong)
+    assert outcome.returncode == 2 and "= 2 failed, 1 passed in" in outcome.stdout, outcome.stdout
+    assert re.search("^E +(AssertionError: )?assert '?failed", outcome.stdout, re.MULTILINE)
+    assert re.search(r"failed=3\b", outcome.stdout)
+    assert "task send of 2024-01-01 failed; .sandbox/3-tests/airflow/logs/" in outcome.stdout
+    assert re.search(r"dags/sales.py:\d+, in send: ValueError: the post office", outcome.stdout)
+
+
+def test_a_changed_result_is_named(checkout):
+    wrong = checkout.original.replace("total = sum(numbers)", "total = sum(numbers) + 1")
+    outcome = verify(checkout, wrong)
+    assert outcome.returncode == 2 and "= 1 failed, 2 passed in" in outcome.stdout, outcome.stdout
+    assert "assert 33 == 32" in outcome.stdout
+
+
+@pytest.mark.parametrize("name", ["9lives", "for", "my-dag", "task", "a/b", ""])
+def test_what_can_be_no_name_is_refused_in_one_line(checkout, name):
+    outcome = checkout.make("new-dag", f"NAME={name}")
+    assert outcome.returncode == 2
+    assert f"new-dag: NAME={name!r} can't be the name of" in outcome.stderr
+    assert not (checkout.path / "dags" / f"{name}.py").exists()
+
+
+def test_nothing_is_overwritten_and_no_dag_gets_a_twin(checkout):
+    checkout.dag.write_text(checkout.original + "# mine\n")
+    outcome = checkout.make("new-dag", "NAME=sales")
+    assert outcome.returncode == 2
+    assert "dags/sales.py is there already, and stays as it is" in outcome.stderr
+    assert checkout.dag.read_text().endswith("# mine\n")
+    assert "there is a DAG dag_test already" in checkout.make("new-dag", "NAME=dag_test").stderr
+    none = checkout.make("verify", "DAG=dag_without_tests")
+    assert none.returncode == 2 and "make new-dag NAME=dag_without_tests" in none.stderr
+
+
+def test_a_project_elsewhere_has_its_own_tests(checkout):
+    project = checkout.path.with_name("shop")
+    (project / "dags").mkdir(parents=True)
+    made = checkout.succeed("new-dag", "NAME=orders", f"DAGS={project}/dags")
+    assert f"wrote {project}/tests/test_orders.py" in made
+    checkout.succeed("verify", "DAG=orders", f"DAGS={project}/dags")
+    shutil.rmtree(project)
