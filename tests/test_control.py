@@ -12,7 +12,7 @@ def test_on_a_broken_dag_the_proof_fails_and_shows_why(new_checkout, request):
     dag_file(checkout).with_name("broken.py").write_text("from airflow import DAG as\n")
     proof = ["-m", "pytest", "-p", "no:xdist", "--edition", checkout.edition]
     proof += ["--installation", request.config.getoption("--installation")]
-    proof += ["tests/test_end_to_end.py", "tests/test_dag.py", "-k", "golden or dag_file"]
+    proof += ["tests/test_end_to_end.py", "tests/test_dag.py", "-k", "golden or dags_folder"]
     tests = checkout.run(sys.executable, *proof)
     assert tests.returncode == 1
     assert "2 failed" in tests.stdout, tests.stdout

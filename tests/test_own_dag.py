@@ -1,10 +1,12 @@
 """A DAG of one's own, from make new-dag to its tests in a CI job."""
 
+import os
 import re
 import shutil
 import xml.etree.ElementTree as ElementTree
 
 import pytest
+import yaml
 
 pytestmark = pytest.mark.xdist_group("own DAG")
 
@@ -111,6 +113,52 @@ def test_nothing_is_overwritten_and_no_dag_gets_a_twin(checkout):
     assert "there is a DAG dag_test already" in checkout.make("new-dag", "NAME=dag_test").stderr
     none = checkout.make("verify", "DAG=dag_without_tests")
     assert none.returncode == 2 and "make new-dag NAME=dag_without_tests" in none.stderr
+
+
+def test_the_ci_jobs_to_copy_can_be_followed_step_by_step(checkout, tmp_path):
+    page = (checkout.path / "docs/ci.md").read_text()
+    github, gitlab = map(yaml.safe_load, re.findall(r"```yaml\n(.*?)```", page, re.DOTALL))
+    steps = github["jobs"]["verify"]["steps"]
+    cache = next(step["with"] for step in steps if "actions/cache" in step.get("uses", ""))
+    upload = next(step["with"] for step in steps if "upload-artifact" in step.get("uses", ""))
+    output = tmp_path / "output"
+    variables = {**os.environ, **github["env"], "CI": "true", "GITHUB_OUTPUT": str(output)}
+
+    def run(condition):
+        """Run the steps of this condition; return the last exit code, and all that was printed."""
+        printed, code = "", 0
+        for step in steps:
+            if "run" in step and step.get("if") == condition and code == 0:
+                outcome = checkout.run("bash", "-ec", f"exec 2>&1; {step['run']}", env=variables)
+                printed, code = printed + outcome.stdout, outcome.returncode
+        return code, printed
+
+    checkout.dag.write_text(checkout.original.replace("sum(numbers)", "sum(numbrs)"))
+    code, printed = run(None)
+    assert code == 2 and "NameError: name 'numbrs'" in printed, printed
+    assert run("failure()")[0] == 0
+    for name in upload["path"].split():
+        assert (checkout.path / name).stat().st_size > 0
+    logs = checkout.run("tar", "-tf", "logs.tar.gz").stdout
+    assert re.search("dag_id=sales/run_id=backfill.*/task_id=load/attempt=1.log", logs)
+    assert re.fullmatch(r"version=Python 3\.\d+\.\d+\n", output.read_text())
+    for name in re.findall("'(editions/.*?)'", cache["key"]):
+        assert (checkout.path / name).exists()
+    # The next job has a new clone in the same place, and in it what was cached.
+    checkout.run("tar", "-cf", str(tmp_path / "cache.tar"), cache["path"])
+    shutil.rmtree(checkout.path / ".sandbox")
+    checkout.run("tar", "-xf", str(tmp_path / "cache.tar"))
+    checkout.dag.write_text(checkout.original)
+    code, printed = run(None)
+    assert code == 0 and "passed all tests of your DAGs" in printed, printed
+    assert "Make the environment" not in printed
+    # GitLab's job types the same.
+    commands = [step["run"] for step in steps if step.get("run", "").startswith("make")]
+    assert gitlab["dags"]["script"] == commands and gitlab["dags"]["variables"] == github["env"]
+    assert gitlab["dags"]["after_script"] == [
+        step["run"] for step in steps if "tar -c" in step.get("run", "")
+    ]
+    assert gitlab["dags"]["cache"]["paths"] == [cache["path"]]
 
 
 def test_a_project_elsewhere_has_its_own_tests(checkout):

@@ -38,12 +38,23 @@ def test_the_readme_and_then_the_page_of_the_ui_can_be_followed(new_checkout, re
 def test_the_pages_with_a_dag_of_ones_own_can_be_followed(new_checkout, request, page):
     text = (PROJECT / f"docs/{page}.md").read_text()
     checkout = new_checkout()
-    name = re.search(r"Save this as `(dags/\w+\.py)`", text)[1]
+    name = re.search(r"[Ss]ave this as `(dags/\w+\.py)`", text)[1]
     code = re.search(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)[1]
     (checkout.path / name).write_text(code)
     checkout.succeed("initdb")
     steps = [step for step in steps_of(text) if step[0] not in ("make ui DAG=first", "make stop")]
     walk(checkout, steps, request)  # test_options.py and test_ui.py type these
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", ["testing", "day-two"])
+def test_the_pages_that_begin_with_a_new_dag_can_be_followed(new_checkout, request, page):
+    checkout = new_checkout()
+    text = (PROJECT / f"docs/{page}.md").read_text()
+    walk(checkout, steps_of(text), request)
+    if page == "testing":
+        code = re.search(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)[1]
+        assert code in (checkout.path / "tests/dags/test_sales.py").read_text()
 
 
 def test_the_first_screen_is_two_commands():
