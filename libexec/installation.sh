@@ -3,8 +3,8 @@
 #
 # An installation is a folder .sandbox/NAME, with an airflow.cfg and a metadata database. NAME is the
 # edition's, and one with another database or executor, for the exercises or for tests of DAGs, is
-# EDITION-postgres, EDITION-celery, EDITION-exercises or EDITION-tests. make hands on the name as AIRFLOW_SANDBOX (libexec/plumbing.mk).
-# Typed by hand, a command is for that of AIRFLOW_SANDBOX, or of EDITION.
+# EDITION-postgres, EDITION-celery, EDITION-exercises or EDITION-tests. make hands on the name as
+# AIRFLOW_SANDBOX (libexec/plumbing.mk). Typed by hand, a command is for that of AIRFLOW_SANDBOX, or of EDITION.
 
 # variables_of NAME: the variables that select this installation in a make command, each after a blank.
 variables_of() {
