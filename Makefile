@@ -141,7 +141,7 @@ watch: begin $(if $(EXERCISE),$(STATE)/initdb.done,$(STATE)/dags.done)
 
 ### The proof
 
-## verify : prove in two minutes that it works; DAG=sales: run its tests
+## verify : prove that it works in two minutes; DAG=sales: its tests
 verify: $(if $(TESTED),begin $(STATE)/initdb.done,test-env)
 	@$(PROOF) $(if $(JUNIT),--junitxml="$$JUNIT") || { . libexec/installation.sh; \
 	    echo "verify: some tests failed, which are named above. $(RED)" >&2; exit 1; }
@@ -151,7 +151,7 @@ verify: $(if $(TESTED),begin $(STATE)/initdb.done,test-env)
 test: test-env
 	@$(MAKE) --no-print-directory tools $(FOR_TESTS)
 	@$(MAKE) --no-print-directory env EDITION=3 EXECUTOR=celery PYTHON=
-	@$(call PYTEST,"Test edition $(EDITION)",-n 5) $(TESTS)
+	@$(call PYTEST,"Test edition $(EDITION)",-n 6) $(TESTS)
 
 ## test-all : run all tests for each edition
 test-all:

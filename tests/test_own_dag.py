@@ -8,7 +8,7 @@ import xml.etree.ElementTree as ElementTree
 import pytest
 import yaml
 
-pytestmark = pytest.mark.xdist_group("own DAG")
+pytestmark = [pytest.mark.xdist_group("own DAG"), pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")
@@ -21,10 +21,10 @@ def checkout(new_checkout):
     return checkout
 
 
-def verify(checkout, text, *arguments):
+def verify(checkout, text):
     """Return the outcome of the DAG's tests with another text of its file."""
     checkout.dag.write_text(text)
-    return checkout.run("bash", "-c", f"CI=true make verify DAG=sales {' '.join(arguments)} 2>&1")
+    return checkout.run("bash", "-c", "make verify DAG=sales 2>&1")
 
 
 def test_a_new_dag_runs_as_it_is_and_what_its_tasks_printed_is_shown(checkout):
@@ -45,26 +45,13 @@ def test_a_new_dag_runs_as_it_is_and_what_its_tasks_printed_is_shown(checkout):
     assert "no log of any task of sales from 2024-02-01 to 2024-02-01" in none.stderr
 
 
-def test_its_tests_pass_say_so_in_one_sentence_and_leave_its_runs_alone(checkout):
-    outcome = verify(checkout, checkout.original, "JUNIT='a report.xml'")
-    assert outcome.returncode == 0, outcome.stdout
-    assert "= 3 passed in" in outcome.stdout
-    assert re.search(r"\n   verified: Airflow 3\S+ passed all tests of sales\n\Z", outcome.stdout)
-    cases = list(ElementTree.parse(checkout.path / "a report.xml").iter("testcase"))
-    assert len(cases) == 3
-    assert checkout.processes() == []
-    assert "backfill__2024-01-03" not in checkout.make("logs", "DAG=sales").stdout
-    every = checkout.succeed("verify", "DAG=all")
-    assert "= 3 passed in" in every and "passed all tests of your DAGs" in every
-
-
 def test_an_import_error_and_a_cycle_turn_each_of_its_tests_red(checkout):
     line = checkout.original.splitlines().index("    load(extract())") + 1
     broken = checkout.original.replace("load(extract())", "load(extrat())")
     outcome = verify(checkout, broken)
     assert outcome.returncode == 2 and "= 3 failed in" in outcome.stdout, outcome.stdout
     said = f"dags/sales.py:{line}, in sales: NameError: name 'extrat' is not defined"
-    assert outcome.stdout.count(said) == 6  # in full, and in the summary
+    assert outcome.stdout.count(said) >= 3  # and again in the summary, if it is wide enough
     assert "Traceback" not in outcome.stdout
     assert "verify: some tests failed, which are named above." in outcome.stdout
 
@@ -74,9 +61,8 @@ def test_an_import_error_and_a_cycle_turn_each_of_its_tests_red(checkout):
     assert re.search(r"dags/sales.py: .*Cycle detected in D\w+: sales", outcome.stdout)
 
 
-def test_a_wrong_number_and_a_changed_result_turn_its_tests_red_and_show_why(checkout):
-    wrong = checkout.original.replace("total = sum(numbers)", "total = sum(numbers) + 1")
-    wrong = wrong.replace(
+def test_a_wrong_number_turns_its_tests_red_with_the_log_of_the_task(checkout):
+    wrong = checkout.original.replace(
         "    load(extract())",
         '    @task\n    def send(total):\n        raise ValueError("the post office is shut")\n\n'
         "    send(load(extract()))",
@@ -87,13 +73,6 @@ def test_a_wrong_number_and_a_changed_result_turn_its_tests_red_and_show_why(che
     assert re.search(r"failed=3\b", outcome.stdout)
     assert "task send of 2024-01-01 failed; .sandbox/3-tests/airflow/logs/" in outcome.stdout
     assert re.search(r"dags/sales.py:\d+, in send: ValueError: the post office", outcome.stdout)
-
-
-def test_a_changed_result_is_named(checkout):
-    wrong = checkout.original.replace("total = sum(numbers)", "total = sum(numbers) + 1")
-    outcome = verify(checkout, wrong)
-    assert outcome.returncode == 2 and "= 1 failed, 2 passed in" in outcome.stdout, outcome.stdout
-    assert "assert 33 == 32" in outcome.stdout
 
 
 @pytest.mark.parametrize("name", ["9lives", "for", "my-dag", "task", "a/b", ""])
@@ -133,9 +112,11 @@ def test_the_ci_jobs_to_copy_can_be_followed_step_by_step(checkout, tmp_path):
                 printed, code = printed + outcome.stdout, outcome.returncode
         return code, printed
 
-    checkout.dag.write_text(checkout.original.replace("sum(numbers)", "sum(numbrs)"))
+    # Red: a changed result.
+    checkout.dag.write_text(checkout.original.replace("sum(numbers)", "sum(numbers) + 1"))
     code, printed = run(None)
-    assert code == 2 and "NameError: name 'numbrs'" in printed, printed
+    assert code == 2 and "= 1 failed, 2 passed in" in printed, printed
+    assert "assert 33 == 32" in printed
     assert run("failure()")[0] == 0
     for name in upload["path"].split():
         assert (checkout.path / name).stat().st_size > 0
@@ -144,13 +125,15 @@ def test_the_ci_jobs_to_copy_can_be_followed_step_by_step(checkout, tmp_path):
     assert re.fullmatch(r"version=Python 3\.\d+\.\d+\n", output.read_text())
     for name in re.findall("'(editions/.*?)'", cache["key"]):
         assert (checkout.path / name).exists()
-    # The next job has a new clone in the same place, and in it what was cached.
+    # Green: the next job has a new clone in the same place, and in it what was cached.
     checkout.run("tar", "-cf", str(tmp_path / "cache.tar"), cache["path"])
     shutil.rmtree(checkout.path / ".sandbox")
     checkout.run("tar", "-xf", str(tmp_path / "cache.tar"))
     checkout.dag.write_text(checkout.original)
     code, printed = run(None)
     assert code == 0 and "passed all tests of your DAGs" in printed, printed
+    assert len(list(ElementTree.parse(checkout.path / "report.xml").iter("testcase"))) == 3
+    assert checkout.processes() == []
     assert "Make the environment" not in printed
     # GitLab's job types the same.
     commands = [step["run"] for step in steps if step.get("run", "").startswith("make")]
@@ -159,12 +142,3 @@ def test_the_ci_jobs_to_copy_can_be_followed_step_by_step(checkout, tmp_path):
         step["run"] for step in steps if "tar -c" in step.get("run", "")
     ]
     assert gitlab["dags"]["cache"]["paths"] == [cache["path"]]
-
-
-def test_a_project_elsewhere_has_its_own_tests(checkout):
-    project = checkout.path.with_name("shop")
-    (project / "dags").mkdir(parents=True)
-    made = checkout.succeed("new-dag", "NAME=orders", f"DAGS={project}/dags")
-    assert f"wrote {project}/tests/test_orders.py" in made
-    checkout.succeed("verify", "DAG=orders", f"DAGS={project}/dags")
-    shutil.rmtree(project)

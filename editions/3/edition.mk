@@ -30,8 +30,9 @@ LOCKS        := editions/3/requirements editions/3/scale tests/tools
 LOCK_OPTIONS := --python-version $(PYTHON_MIN)
 
 VERIFY := tests/test_end_to_end.py tests/test_control.py tests/test_dag.py tests/test_sandbox.py
-# The rest takes several hosts, a browser, or minutes: .ci/run runs it.
-TESTS  := $(addprefix --ignore=tests/test_,browser.py hosts.py long_targets.py)
+# The rest takes several hosts, other servers, a browser, or many minutes: .ci/run runs it.
+TESTS  := $(addprefix --ignore=tests/test_,browser.py celery.py exercises.py hosts.py long_targets.py machine.py \
+            postgres.py shapes.py watch.py)
 
 # Later files have the last word. (macOS can't fork safely.)
 SETTINGS := editions/3/settings.cfg $(if $(wildcard /proc/self/stat),editions/3/settings-linux.cfg) \
