@@ -85,7 +85,9 @@ def small(new_checkout):
         shutil.rmtree(editions / edition)
     table = editions / "3/edition.mk"
     small = "= tests/test_small.py\n"
-    table.write_text(re.sub("(?<=\n)(VERIFY|TESTS) *:=.*\n", rf"\1 :{small}", table.read_text()))
+    table.write_text(
+        re.sub(r"(?m)^(VERIFY|TESTS) *:=(.*\\\n)*.*\n", rf"\1 :{small}", table.read_text())
+    )
     shutil.copytree(editions / "3", editions / "copy")
     copy = checkout.state.with_name("copy")
     copy.mkdir()
@@ -98,7 +100,11 @@ def small(new_checkout):
 
 @pytest.mark.parametrize("target", ["verify", "test"])
 def test_make_verify_and_make_test_run_the_tests_of_an_edition(small, target):
-    assert "1 passed" in small.succeed(target)
+    printed = small.succeed(target, *["JUNIT=a report.xml"] * (target == "verify"))
+    assert "1 passed" in printed
+    if target == "verify":
+        assert re.search(r"\n   verified: Airflow 3\S+ ran dag_test in a new checkout", printed)
+        assert 'tests="1"' in (small.path / "a report.xml").read_text()
     (small.path / "tests/test_small.py").write_text("def test_small():\n    assert False\n")
     outcome = small.make(target)
     assert outcome.returncode == 2
