@@ -118,7 +118,7 @@ new-dag: begin $(STATE)/dags.done
 	@libexec/step "Write a DAG" bin/sandbox libexec/new-dag "$$NAME"
 
 ## logs : show what the tasks of a DAG printed, newest run first
-logs: begin $(STATE)/initdb.done
+logs: begin $(PACKAGES)
 	@bin/sandbox libexec/show-logs "$$DAG" $(if $(filter DATE START END,$(SANDBOX_GIVEN)),--days "$$START" "$$END") $(if $(TASK),--task "$$TASK")
 
 ## exercises : list the exercises and your progress
@@ -143,8 +143,8 @@ watch: begin $(if $(EXERCISE),$(STATE)/initdb.done,$(STATE)/dags.done)
 
 ## verify : prove that it works in two minutes; DAG=sales: its tests
 verify: $(if $(TESTED),begin $(STATE)/initdb.done,test-env)
-	@$(PROOF) $(if $(JUNIT),--junitxml="$$JUNIT") || { . libexec/installation.sh; \
-	    echo "verify: some tests failed, which are named above. $(RED)" >&2; exit 1; }
+	@$(PROOF) $(if $(JUNIT),--junitxml="$$JUNIT") || { [ $$? -ne 1 ] || { . libexec/installation.sh; \
+	    echo "verify: some tests failed, which are named above. $(RED)" >&2; }; exit 1; }
 	@echo "   verified: $(PROVED)"
 
 ## test : run all tests, for those who change the kit

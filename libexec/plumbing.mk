@@ -153,7 +153,7 @@ preflight:
 
 # Before anything is touched: check the variables, and lock the checkout.
 claim: preflight
-	@libexec/check-input $(filter report ui watch worker exercise exercises verify logs,$(MAKECMDGOALS))
+	@libexec/check-input $(filter report ui watch worker exercise exercises verify new-dag logs,$(MAKECMDGOALS))
 	@libexec/lock-checkout
 
 # A task may have left what can't be written to.

@@ -43,6 +43,10 @@ def test_a_new_dag_runs_as_it_is_and_what_its_tasks_printed_is_shown(checkout):
     none = checkout.make("logs", "DAG=sales", "DATE=2024-02-01")
     assert none.returncode == 2 and none.stdout == ""
     assert "no log of any task of sales from 2024-02-01 to 2024-02-01" in none.stderr
+    none = checkout.make("logs", "DAG=sales", "TASK=lode")
+    assert none.stderr.startswith("show-logs: sales has no task lode; these are: extract load\n")
+    none = checkout.make("logs", "DAG=sale")
+    assert none.stderr.startswith("show-logs: there is no DAG sale; to see which there are: ")
 
 
 def test_an_import_error_and_a_cycle_turn_each_of_its_tests_red(checkout):
@@ -51,7 +55,7 @@ def test_an_import_error_and_a_cycle_turn_each_of_its_tests_red(checkout):
     outcome = verify(checkout, broken)
     assert outcome.returncode == 2 and "= 3 failed in" in outcome.stdout, outcome.stdout
     said = f"dags/sales.py:{line}, in sales: NameError: name 'extrat' is not defined"
-    assert outcome.stdout.count(said) >= 3  # and again in the summary, if it is wide enough
+    assert outcome.stdout.count(said) >= 3
     assert "Traceback" not in outcome.stdout
     assert "verify: some tests failed, which are named above." in outcome.stdout
 
@@ -59,12 +63,16 @@ def test_an_import_error_and_a_cycle_turn_each_of_its_tests_red(checkout):
     outcome = verify(checkout, circle)
     assert outcome.returncode == 2 and "= 3 failed in" in outcome.stdout, outcome.stdout
     assert re.search(r"dags/sales.py: .*Cycle detected in D\w+: sales", outcome.stdout)
+    assert "Traceback" not in outcome.stdout
 
 
 def test_a_wrong_number_turns_its_tests_red_with_the_log_of_the_task(checkout):
     wrong = checkout.original.replace(
         "    load(extract())",
-        '    @task\n    def send(total):\n        raise ValueError("the post office is shut")\n\n'
+        "    @task\n    def send(total):\n        import os, pathlib\n\n"
+        '        os.makedirs(os.environ["RESULTS"], exist_ok=True)\n'
+        '        pathlib.Path(os.environ["RESULTS"], "sent").touch()\n'
+        '        raise ValueError("the post office is shut")\n\n'
         "    send(load(extract()))",
     )
     outcome = verify(checkout, wrong)
@@ -73,9 +81,12 @@ def test_a_wrong_number_turns_its_tests_red_with_the_log_of_the_task(checkout):
     assert re.search(r"failed=3\b", outcome.stdout)
     assert "task send of 2024-01-01 failed; .sandbox/3-tests/airflow/logs/" in outcome.stdout
     assert re.search(r"dags/sales.py:\d+, in send: ValueError: the post office", outcome.stdout)
+    assert outcome.stdout.count("[backfill progress]") == 1  # the last line, and not how it came
+    assert (checkout.path / ".sandbox/3-tests/results/sent").exists()
+    assert not (checkout.path / "results/3/sent").exists()
 
 
-@pytest.mark.parametrize("name", ["9lives", "for", "my-dag", "task", "a/b", ""])
+@pytest.mark.parametrize("name", ["9lives", "for", "my-dag", "task", "a/b"])
 def test_what_can_be_no_name_is_refused_in_one_line(checkout, name):
     outcome = checkout.make("new-dag", f"NAME={name}")
     assert outcome.returncode == 2
@@ -92,6 +103,8 @@ def test_nothing_is_overwritten_and_no_dag_gets_a_twin(checkout):
     assert "there is a DAG dag_test already" in checkout.make("new-dag", "NAME=dag_test").stderr
     none = checkout.make("verify", "DAG=dag_without_tests")
     assert none.returncode == 2 and "make new-dag NAME=dag_without_tests" in none.stderr
+    assert "some tests failed" not in none.stderr
+    assert "needs the id of the new DAG" in checkout.make("new-dag").stderr
 
 
 def test_the_ci_jobs_to_copy_can_be_followed_step_by_step(checkout, tmp_path):

@@ -6,6 +6,8 @@ backfill("sales", "2024-01-01", "2024-01-03") runs a real backfill: a Line. The 
 the servers, and all tests of a run share them.
 """
 
+import contextlib
+import io
 import json
 import logging
 import os
@@ -28,7 +30,12 @@ LINE = re.compile(
     r" \| deadlocked: (\d+) \| not ready: (\d+)$",
     re.MULTILINE,
 )
-ABOUT_SERVERS = re.compile(r"^   (the servers of the Airflow UI|to watch it:) .*\n", re.MULTILINE)
+# Of what a backfill prints: all progress lines but the last one, and what is about web pages.
+NOISE = re.compile(
+    r"^   (the servers of the Airflow UI|to watch it:) .*\n"
+    r"|^INFO - \[backfill progress\].*\n(?=INFO - \[backfill progress\])",
+    re.MULTILINE,
+)
 
 
 @dataclass
@@ -67,6 +74,12 @@ class Run:
     values: dict
 
 
+ENVIRONMENT = dict(os.environ)  # of the servers, and of all backfills
+# Of Airflow's own words in this process, a failed test is to show the errors alone.
+os.environ["AIRFLOW__LOGGING__LOGGING_LEVEL"] = "ERROR"
+os.environ["AIRFLOW__LOGGING__NAMESPACE_LEVELS"] = ""
+
+
 def fail(message):
     """Let a test fail with this message, and no traceback of ours."""
     pytest.fail(message, pytrace=False)
@@ -85,8 +98,10 @@ def load_dag():
 
     def load(dag_id):
         nonlocal bag
-        logging.disable()  # what is wrong with a file is said below, in a line
-        bag = bag or DagBag(str(folder))
+        # What is wrong is said below, in a line.
+        logging.disable()
+        with contextlib.redirect_stdout(io.StringIO()):
+            bag = bag or DagBag(str(folder))
         logging.disable(logging.NOTSET)
         if dag_id in bag.dags:
             return bag.dags[dag_id]
@@ -106,7 +121,8 @@ def load_dag():
 @pytest.fixture(scope="session")
 def stored(request):
     """A function that returns when Airflow has stored a DAG, or fails with what is wrong."""
-    outcome = subprocess.run(["libexec/store-dags"], capture_output=True, text=True)
+    command = ["libexec/store-dags"]
+    outcome = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT)
     home = Path(os.environ["AIRFLOW_HOME"])
 
     def check(dag_id):
@@ -170,7 +186,7 @@ def servers():
     log.parent.mkdir(exist_ok=True)
     with log.open("wb") as output:
         process = subprocess.Popen(
-            command, stdout=output, stderr=output, env={**os.environ, **settings}
+            command, stdout=output, stderr=output, env={**ENVIRONMENT, **settings}
         )
     # From then on a backfill finds them, and waits until they are ready.
     wait(lambda: find_running(home) or process.poll() is not None, "the servers to start")
@@ -184,7 +200,6 @@ def backfill(stored):
     """A function: backfill("sales", "2024-01-01", "2024-01-03") runs these days and returns the
     Line. More words are options of `airflow backfill create`; conf={"size": 1} is the parameters.
     What the backfill prints is shown if the test fails."""
-    environment = dict(os.environ)
 
     def run(dag_id, start, end=None, *options, conf=None):
         stored(dag_id)
@@ -195,10 +210,10 @@ def backfill(stored):
             ["bin/backfill", dag_id, *words],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            env={**environment, "RUN_AGAIN": f"make verify DAG={dag_id}"},
+            env={**ENVIRONMENT, "RUN_AGAIN": f"make verify DAG={dag_id}"},
             encoding="utf-8",
         )
-        output = ABOUT_SERVERS.sub("", done.stdout)
+        output = NOISE.sub("", done.stdout)
         print(output)
         lines = LINE.findall(output)
         if not lines:

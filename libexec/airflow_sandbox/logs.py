@@ -60,13 +60,22 @@ def entries(log):
 
 
 def printed(log):
-    """Yield the lines that a task has printed, of its log; not what Airflow says of its work."""
+    """Return the lines that a task has printed, of its log; not what Airflow says of its work.
+
+    The value that it returned is the last one.
+    """
+    found, last = [], []
     for text, entry in entries(log):
+        if text.startswith("::group::Pre Execute"):
+            found, last = [], []  # the log of an earlier run, which was deleted, goes on
         errors = entry.get("error_detail") or []
         if entry.get("filename") != "task_runner.py" or errors:
-            yield from text.splitlines() or [""]
+            # It comes another way than what is printed, and so may come first.
+            lines = last if text.startswith("Done. Returned value was: ") else found
+            lines += text.splitlines() or [""]
             for error in errors:
-                yield from exception_text(error).splitlines()
+                lines += exception_text(error).splitlines()
+    return found + last
 
 
 def tail(log, lines=LOG_TAIL):
