@@ -72,15 +72,19 @@ def test_a_wrong_number_turns_its_tests_red_with_the_log_of_the_task(checkout):
         "    @task\n    def send(total):\n        import os, pathlib\n\n"
         '        os.makedirs(os.environ["RESULTS"], exist_ok=True)\n'
         '        pathlib.Path(os.environ["RESULTS"], "sent").touch()\n'
-        '        raise ValueError("the post office is shut")\n\n'
+        "        raise ValueError(post.SHUT)\n\n"
         "    send(load(extract()))",
     )
-    outcome = verify(checkout, wrong)
+    # Another file, which this one imports, and one with an error, which fails no test of this one.
+    (checkout.path / "dags/post.py").write_text("SHUT = 'the post office is shut'\n")
+    (checkout.path / "dags/other.py").write_text("from airflow.sdk import DAG as\n")
+    outcome = verify(checkout, f"import post\n{wrong}")
     assert outcome.returncode == 2 and "= 2 failed, 1 passed in" in outcome.stdout, outcome.stdout
     assert re.search("^E +(AssertionError: )?assert '?failed", outcome.stdout, re.MULTILINE)
     assert re.search(r"failed=3\b", outcome.stdout)
     assert "task send of 2024-01-01 failed; .sandbox/3-tests/airflow/logs/" in outcome.stdout
     assert re.search(r"dags/sales.py:\d+, in send: ValueError: the post office", outcome.stdout)
+    (checkout.path / "dags/other.py").unlink()
     assert outcome.stdout.count("[backfill progress]") == 1  # the last line, and not how it came
     assert (checkout.path / ".sandbox/3-tests/results/sent").exists()
     assert not (checkout.path / "results/3/sent").exists()

@@ -7,12 +7,15 @@ the servers, and all tests of a run share them.
 """
 
 import contextlib
+import functools
+import glob
 import io
 import json
 import logging
 import os
 import re
 import subprocess
+import sys
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
@@ -94,17 +97,25 @@ def load_dag():
     from airflow.dag_processing.dagbag import DagBag
 
     folder = dags_folder(Path(os.environ["AIRFLOW_HOME"]))
-    bag = None
+    sys.path.append(str(folder))  # as Airflow has it: a DAG's file may import others there
 
-    def load(dag_id):
-        nonlocal bag
+    @functools.cache
+    def read(place):
         # What is wrong is said below, in a line.
         logging.disable()
         with contextlib.redirect_stdout(io.StringIO()):
-            bag = bag or DagBag(str(folder))
+            bag = DagBag(str(place))
         logging.disable(logging.NOTSET)
-        if dag_id in bag.dags:
-            return bag.dags[dag_id]
+        return bag
+
+    def load(dag_id):
+        # Mostly the file has the DAG's name. Then the other files are not read, nor blamed.
+        for place in [*sorted(folder.rglob(f"{glob.escape(dag_id)}.py")), folder]:
+            bag = read(place)
+            if dag_id in bag.dags:
+                return bag.dags[dag_id]
+            if bag.import_errors:
+                break
         wrong = []
         for file, text in sorted(bag.import_errors.items()):
             place, message = explain(text)
