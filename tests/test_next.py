@@ -17,7 +17,7 @@ with DAG("loops", schedule="@daily", start_date=datetime(2019, 1, 1), catchup=Fa
         def choose(*, loop):
             return [1, 2]
 
-        @task(retries=1, retry_delay=timedelta(seconds=0))
+        @task(retries=1, retry_delay=timedelta(seconds=3))  # long enough to be seen
         def process(value, *, loop, ti):
             if loop.index == 1 and value == 2 and ti.try_number == 1:
                 raise ValueError("the first try")
