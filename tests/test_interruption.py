@@ -234,6 +234,11 @@ def test_of_many_makes_at_the_same_moment_one_is_at_work(new_checkout):
     assert sorted(os.listdir(checkout.path / ".sandbox")) == ["3", "last-make"]
 
 
+def test_a_make_that_has_locked_the_checkout_may_start_others(new_checkout):
+    # As in make clean verify: the proof begins with a make of its own.
+    new_checkout().succeed("clean", "test-env")
+
+
 @guarantee(
     "Damage",
     "the lock of the checkout damaged",
