@@ -249,10 +249,24 @@ def test_a_killed_task_fails_and_is_shown(slow):
     assert "task run_regression of" in output
 
 
+# Runs what follows in a network namespace, in which there is nothing but the loopback device.
+LOOPBACK_UP = (
+    "import fcntl, os, socket, struct, sys;"
+    "fcntl.ioctl(socket.socket(), 0x8914, struct.pack('16sh14x', b'lo', 0x49));"
+    "os.execvp(sys.argv[1], sys.argv[1:])"
+)
+ALONE = ["unshare", "--net", "--map-root-user", sys.executable, "-c", LOOPBACK_UP]
+
+
 @pytest.fixture(scope="session")
-def verbose(finished):
-    """The outcome of a backfill in which the servers' logs are shown, of a day long ago."""
-    return finished.make("backfill", "DATE=1899-12-31", "V=1")
+def alone(finished):
+    """The outcome of a backfill of a day long ago, in which the servers' logs are shown; where the
+    machine lets one, without any network."""
+    can = subprocess.run([*ALONE, "true"], capture_output=True).returncode == 0
+    command = ["make", "backfill", "results", "DATE=1899-12-31", "V=1"]
+    outcome = finished.run(*(ALONE if can else []), *command)
+    outcome.had_network = not can
+    return outcome
 
 
 @guarantee(
@@ -260,17 +274,31 @@ def verbose(finished):
     "a day before the DAG's start date",
     "it runs, as Airflow's own backfill does",
 )
-def test_a_day_before_the_start_date_runs(verbose):
-    assert verbose.returncode == 0, verbose.stdout + verbose.stderr
-    assert progress(verbose.stdout)[-1] == all_succeeded()
+def test_a_day_before_the_start_date_runs(alone):
+    assert alone.returncode == 0, alone.stdout + alone.stderr
+    assert progress(alone.stdout)[-1] == all_succeeded()
 
 
-def test_v_1_shows_what_the_servers_log_and_by_default_only_the_paths_are(finished, verbose):
+def test_v_1_shows_what_the_servers_log_and_by_default_only_the_paths_are(finished, alone):
     sign = "Uvicorn running on"
     assert sign not in finished.all.stdout
     assert "(log: .sandbox/3/airflow/logs/api-server.log)" in finished.all.stdout
-    assert sign in verbose.stdout
+    assert sign in alone.stdout
     assert finished.processes() == []
+
+
+@guarantee(
+    "The download",
+    "connection refused; no such host; no network at all",
+    "the embedded copy",
+)
+def test_without_any_network_a_backfill_works(finished, alone):
+    if alone.had_network:
+        pytest.skip("this machine lets nobody make a network namespace (unshare --net)")
+    assert progress(alone.stdout)[-1] == all_succeeded()
+    (log,) = finished.home.glob("logs/*/run_id=*1899*/task_id=get_data/attempt=*.log")
+    assert "embedded copy" in log.read_text()
+    assert results_of(finished, "1899-12-31").is_dir()
 
 
 @guarantee(
@@ -307,29 +335,6 @@ def test_a_second_backfill_at_the_same_time_is_refused(finished):
     assert outcome.returncode != 0
     assert "another backfill is running" in outcome.stderr
     assert "backfill progress" not in outcome.stdout
-
-
-@guarantee(
-    "The download",
-    "connection refused; no such host; no network at all",
-    "the embedded copy",
-)
-def test_without_any_network_a_backfill_works(finished):
-    # A network namespace of its own, in which there is nothing but the loopback device.
-    loopback_up = (
-        "import fcntl, os, socket, struct, sys;"
-        "fcntl.ioctl(socket.socket(), 0x8914, struct.pack('16sh14x', b'lo', 0x49));"
-        "os.execvp(sys.argv[1], sys.argv[1:])"
-    )
-    alone = ["unshare", "--net", "--map-root-user", sys.executable, "-c", loopback_up]
-    if subprocess.run([*alone, "true"], capture_output=True).returncode:
-        pytest.skip("this machine lets nobody make a network namespace (unshare --net)")
-    outcome = finished.run(*alone, "make", "backfill", "results")
-    assert outcome.returncode == 0, outcome.stdout + outcome.stderr
-    assert progress(outcome.stdout)[-1] == all_succeeded()
-    log = max(finished.home.glob("logs/*/*/task_id=get_data/attempt=*.log"), key=os.path.getmtime)
-    assert "embedded copy" in log.read_text()
-    assert results_of(finished).is_dir()
 
 
 @pytest.mark.parametrize(
