@@ -81,14 +81,15 @@ backfill: begin $(STATE)/dags.done
 	@libexec/step "Run a backfill of $$DAG" bin/sandbox $(BACKFILL) -s "$$START" -e "$$END" \
 	    $(if $(MAX_ACTIVE_RUNS),--max-active-runs "$$MAX_ACTIVE_RUNS") $(CELERY) $(if $(OPTIONS),--options "$$OPTIONS")
 	@. libexec/installation.sh; if [ "$$DAG" = dag_test ]; then echo "   results: $(RESULTS)/$$EDITION, a folder for each day"; \
-	else echo "   what the tasks printed: make logs DAG=$$DAG$$variables (the files: $(LOGS)/dag_id=$$DAG)"; fi
+	elif [ "$$GENERATION" = 3 ]; then \
+	    echo "   what the tasks printed: make logs DAG=$$(quoted "$$DAG")$$variables (the files: $(LOGS)/dag_id=$$DAG)"; fi
 
 ## results : show the results as a table, and name the picture
 results: begin $(PACKAGES) $(NO_RESULTS)
 	$(if $(filter dag_test,$(DAG)),@libexec/step "Show the results" bin/sandbox python \
 	    pipeline/print_results.py $(if $(filter $(START),$(END)),,--first "$$START") "$(RESULTS)/$$EDITION/$$END",\
 	    @. libexec/installation.sh; for logs in $(LOGS)/{dag_id=,}"$$DAG"; do if [ -d "$$logs" ]; then \
-	    echo "   what the tasks of $$DAG print is in $$logs; to see it: make logs$$given$$variables"; exit; fi; done; \
+	    echo "   what the tasks of $$DAG print is in $$logs$(if $(filter 3,$(GENERATION)),; to see it: make logs$$given$$variables)"; exit; fi; done; \
 	    echo "   no task of $$DAG has run; to run it: make backfill$$given$$variables")
 
 ### After the tutorial
@@ -144,7 +145,7 @@ watch: begin $(if $(EXERCISE),$(STATE)/initdb.done,$(STATE)/dags.done)
 ## verify : prove that it works in two minutes; DAG=sales: its tests
 verify: $(if $(TESTED),begin $(STATE)/initdb.done,test-env)
 	@$(PROOF) $(if $(JUNIT),--junitxml="$$JUNIT") || { [ $$? -ne 1 ] || { . libexec/installation.sh; \
-	    echo "verify: some tests failed, which are named above. $(RED)" >&2; }; exit 1; }
+	    echo "verify: some tests failed, which are named above. $(ADVICE)" >&2; }; exit 1; }
 	@echo "   verified: $(PROVED)"
 
 ## test : run all tests, for those who change the kit

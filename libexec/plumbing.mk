@@ -174,16 +174,16 @@ PYTEST = EDITION=3 EXECUTOR= DB= AIRFLOW_SANDBOX=3 libexec/step $(1) bin/sandbox
     --no-loadscope-reorder --edition $(EDITION)$(patsubst $(BASE)-%, --installation %,$(filter $(BASE)-%,$(STATE)))
 
 # What make verify runs, and what that says. With a DAG of yours, it runs its tests instead of the kit's.
-VERSION = Airflow $(shell sed -n 's/^apache-airflow==\([^ ]*\).*/\1/p' $(LOCK))
+LOCKED_AIRFLOW = Airflow $(shell sed -n 's/^apache-airflow==\([^ ]*\).*/\1/p' $(LOCK))
 ifeq ($(TESTED),)
 PROOF = $(call PYTEST,"Verify edition $(EDITION)",-v -n 2) $(VERIFY)
-PROVED = $(VERSION) ran dag_test in a new checkout, all 3 tasks succeeded, and the numbers are right
-RED = To run the DAG alone and see why it fails: make all$$given$$variables. \
+PROVED = $(LOCKED_AIRFLOW) ran dag_test in a new checkout, all 3 tasks succeeded, and the numbers are right
+ADVICE = To run the DAG alone and see why it fails: make all$$given$$variables. \
     What a message means: docs/troubleshooting.md
 else
 PROOF = libexec/step "Run the tests of $$DAG" bin/sandbox libexec/test-dags "$$DAG"
-PROVED = $(VERSION) passed all tests of $(if $(filter all,$(DAG)),your DAGs,$$DAG)
-RED = The logs of all tasks are in $(STATE)/airflow/logs/
+PROVED = $(LOCKED_AIRFLOW) passed all tests of $(if $(filter all,$(DAG)),your DAGs,$$DAG)
+ADVICE = The logs of all tasks are in $(STATE)/airflow/logs/
 endif
 
 # A PYTHON that was given is meant for the edition that was given.

@@ -129,6 +129,9 @@ def test_airflow_imports_the_dags_folder_without_an_error_or_a_warning(finished)
     # Yours, too: what make all said of them is the message.
     if wrong := re.findall("^store-dags: (.+)", finished.all.stdout, re.MULTILINE):
         pytest.fail("\n".join(wrong), pytrace=False)
+    command = ["bin/sandbox", "airflow", "dags", "list-import-errors", "--local"]
+    outcome = finished.run(*command)
+    assert outcome.returncode == 0, outcome.stdout + outcome.stderr
     strict = ["bin/sandbox", "python", "-W", "error", "dags/dag_example.py"]
     outcome = finished.run(*strict)
     assert (outcome.returncode, outcome.stdout, outcome.stderr) == (0, "", "")

@@ -4,7 +4,7 @@ import re
 import shutil
 
 import pytest
-from support.checkouts import PROJECT
+from support.checkouts import PROJECT, table_of
 from support.walk import readme_steps
 
 WALK = "test_readme.py::test_the_readme_and_then_the_page_of_the_ui_can_be_followed"
@@ -52,6 +52,13 @@ def test_every_target_of_the_help_is_run_by_a_test(new_checkout):
         file, test = proof.split("::")
         assert f"\ndef {test}(" in (PROJECT / "tests" / file).read_text(), proof
         assert proof != WALK or ["make", target] in typed, target
+
+
+def test_what_make_test_leaves_out_is_run_by_ci():
+    (left_out,) = re.findall(r"^TESTS *:=((?:.*\\\n)*.*)", table_of("3"), re.MULTILINE)
+    (run,) = re.findall(r"tests/test_\{(.+)\}\.py", (PROJECT / ".ci/run").read_text())
+    names = set(re.findall(r"(\w+)\.py", left_out)) - {"browser"}  # which make screenshots runs
+    assert names == set(run.split(",")) and "celery" in names
 
 
 def test_make_lock_pins_the_newest_versions_with_hashes(new_checkout):

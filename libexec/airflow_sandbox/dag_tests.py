@@ -22,17 +22,12 @@ from pathlib import Path
 
 import pytest
 
-from airflow_sandbox.logs import explain
-from airflow_sandbox.paths import dags_folder, shown
+from airflow_sandbox.logs import import_error
+from airflow_sandbox.paths import dags_folder
+from airflow_sandbox.progress import LINE
 from airflow_sandbox.servers import HOST, free_port, wait
 from airflow_sandbox.ui import find_running
 
-LINE = re.compile(
-    r"\[backfill progress\] \| finished run (\d+) of (\d+) \| tasks waiting: (\d+)"
-    r" \| succeeded: (\d+) \| running: (\d+) \| failed: (\d+) \| skipped: (\d+)"
-    r" \| deadlocked: (\d+) \| not ready: (\d+)$",
-    re.MULTILINE,
-)
 # Of what a backfill prints: all progress lines but the last one, and what is about web pages.
 NOISE = re.compile(
     r"^   (the servers of the Airflow UI|to watch it:) .*\n"
@@ -77,10 +72,13 @@ class Run:
     values: dict
 
 
+HOME = Path(os.environ["AIRFLOW_HOME"])
 ENVIRONMENT = dict(os.environ)  # of the servers, and of all backfills
 # Of Airflow's own words in this process, a failed test is to show the errors alone.
 os.environ["AIRFLOW__LOGGING__LOGGING_LEVEL"] = "ERROR"
 os.environ["AIRFLOW__LOGGING__NAMESPACE_LEVELS"] = ""
+# The message of an import error is to name its line, however deep in Airflow it was raised.
+os.environ["AIRFLOW__CORE__DAGBAG_IMPORT_ERROR_TRACEBACK_DEPTH"] = "100"
 
 
 def fail(message):
@@ -96,7 +94,7 @@ def load_dag():
     """
     from airflow.dag_processing.dagbag import DagBag
 
-    folder = dags_folder(Path(os.environ["AIRFLOW_HOME"]))
+    folder = dags_folder(HOME)
     sys.path.append(str(folder))  # as Airflow has it: a DAG's file may import others there
 
     @functools.cache
@@ -116,16 +114,10 @@ def load_dag():
                 return bag.dags[dag_id]
             if bag.import_errors:
                 break
-        wrong = []
-        for file, text in sorted(bag.import_errors.items()):
-            place, message = explain(text)
-            own = shown(file)
-            wrong.append(f"{place if place.startswith(own) else own}: {message}")
+        wrong = [import_error(file, text) for file, text in sorted(bag.import_errors.items())]
         there = " ".join(sorted(bag.dags)) or "none"
         return fail("\n".join(wrong) or f"there is no DAG {dag_id}; these are: {there}")
 
-    # The message of an error is to name its line, however deep in Airflow it was raised.
-    os.environ["AIRFLOW__CORE__DAGBAG_IMPORT_ERROR_TRACEBACK_DEPTH"] = "100"
     return load
 
 
@@ -134,10 +126,9 @@ def stored(request):
     """A function that returns when Airflow has stored a DAG, or fails with what is wrong."""
     command = ["libexec/store-dags"]
     outcome = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT)
-    home = Path(os.environ["AIRFLOW_HOME"])
 
     def check(dag_id):
-        dags = home / "dags.stored"
+        dags = HOME / "dags.stored"
         if not dags.exists():
             fail(outcome.stderr.strip())
         known = dags.read_text("utf-8").split()
@@ -192,15 +183,14 @@ def servers():
         # No runs but those of the tests.
         "AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE": "False",
     }
-    home = Path(os.environ["AIRFLOW_HOME"])
-    log = home / "logs/servers.log"
+    log = HOME / "logs/servers.log"
     log.parent.mkdir(exist_ok=True)
     with log.open("wb") as output:
         process = subprocess.Popen(
             command, stdout=output, stderr=output, env={**ENVIRONMENT, **settings}
         )
     # From then on a backfill finds them, and waits until they are ready.
-    wait(lambda: find_running(home) or process.poll() is not None, "the servers to start")
+    wait(lambda: find_running(HOME) or process.poll() is not None, "the servers to start")
     yield
     process.terminate()
     process.wait()
@@ -229,6 +219,7 @@ def backfill(stored):
         lines = LINE.findall(output)
         if not lines:
             fail(f"the backfill of {dag_id} did not start: {output.strip().splitlines()[-1]}")
-        return Line(*map(int, lines[-1]), done.returncode, output)
+        numbers = map(int, re.findall(r"\d+", lines[-1]))
+        return Line(*numbers, done.returncode, output)
 
     return run

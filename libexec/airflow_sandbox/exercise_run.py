@@ -12,12 +12,11 @@ from pathlib import Path
 from airflow_sandbox.errors import UserError
 from airflow_sandbox.exercises import ROOT, numbers_in
 from airflow_sandbox.interruption import Relay
-from airflow_sandbox.metadata_db import open_database
+from airflow_sandbox.metadata_db import empty_database, open_database
 from airflow_sandbox.paths import shown
+from airflow_sandbox.progress import LINE
 from airflow_sandbox.ui import find_running
 from airflow_sandbox.waiting import is_terminal, status_line
-
-LINE = re.compile(r"\[backfill progress\] \| (.*)")
 
 
 class Sandbox:
@@ -39,9 +38,7 @@ class Sandbox:
             for dag_id in open_database(self.home).all_dag_ids():
                 self.call(["airflow", "dags", "delete", "--yes", dag_id])
         else:
-            for old in self.home.glob("airflow.db*"):
-                old.unlink()
-            shutil.copy(self.home.with_name("empty.db"), self.home / "airflow.db")
+            empty_database(self.home)
         shutil.rmtree(self.home / f"logs/dag_id={self.dag_id}", ignore_errors=True)
 
     def call(self, command, show=False):

@@ -41,6 +41,16 @@ def explain(traceback):
     return place_of([frame.groups("") for frame in frames]), message + hint(message, "; ")
 
 
+def import_error(file, text):
+    """Return in a line what is wrong with a DAG file: its place, or its name, and the message.
+
+    text: a traceback, or the reason.
+    """
+    own, (place, message) = shown(file), explain(text)
+    is_elsewhere = place and not place.startswith(f"{own}:")
+    return ": ".join([own, place, message] if is_elsewhere else [place or own, message])
+
+
 def log_folder(home, dag_id):
     """Return the folder of the logs of a DAG's tasks, in an AIRFLOW_HOME or where all machines
     have theirs."""

@@ -8,6 +8,7 @@ commands say. Each statement is one that SQLite and Postgres take. Backfills are
 import errno
 import json
 import os
+import shutil
 import sqlite3
 import time
 import zlib
@@ -61,6 +62,13 @@ def open_database(home):
     if not path.exists():
         raise FileNotFoundError(errno.ENOENT, "there is no metadata database", shown(path))
     return MetadataDB(shown(path), sqlite(path))
+
+
+def empty_database(home):
+    """Replace the SQLite file of an AIRFLOW_HOME by the copy that was made when it was empty."""
+    for old in home.glob("airflow.db*"):
+        old.unlink()
+    shutil.copy(str(home.with_name("empty.db")), str(home / "airflow.db"))
 
 
 def sqlite(path):

@@ -1,6 +1,7 @@
 """The progress of a backfill: the tutorial's line, and a bar for a range of days."""
 
 import os
+import re
 import sys
 import time
 from collections import Counter
@@ -14,6 +15,7 @@ WAITING = {None, "scheduled", "up_for_retry", "up_for_reschedule", "deferred", "
 RUNNING = {"queued", "running", "restarting"}
 FAILED = {"failed", "upstream_failed"}
 
+LINE = re.compile(r"\[backfill progress\] \| (.*)")  # what progress_line() returns
 BAR = "   {desc} |{bar}|"  # how tqdm is to write a bar
 
 
