@@ -152,7 +152,7 @@ verify: $(if $(TESTED),begin $(STATE)/initdb.done,test-env)
 test: test-env
 	@$(MAKE) --no-print-directory tools $(FOR_TESTS)
 	@$(MAKE) --no-print-directory env EDITION=3 EXECUTOR=celery PYTHON=
-	@$(call PYTEST,"Test edition $(EDITION)",-n 6) $(TESTS)
+	@$(call PYTEST,"Test edition $(EDITION)",-n 4) $(TESTS)
 
 ## test-all : run all tests for each edition
 test-all:

@@ -20,7 +20,7 @@ def test_a_descendant_without_a_mark_belongs_to_the_tree(record):
         started = tree.start(["sh", "-c", "setsid env -i sleep 61 & wait"])
         wait(lambda: len(psutil.Process(started.pid).children()) == 1, "the descendant")
         (hidden,) = psutil.Process(started.pid).children()
-        wait(lambda: hidden.cmdline()[0] == "sleep", "the end of setsid and env")
+        wait(lambda: hidden.cmdline()[:1] == ["sleep"], "the end of setsid and env")
         wait(lambda: hidden in members(record), "the watchdog to see it", 5)
         # Known once, it stays known when what had started it is gone.
         started.kill()
