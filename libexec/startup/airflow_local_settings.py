@@ -33,8 +33,12 @@ if sys.argv[1:2] == ["api-server"]:
         from cadwyn import Version, VersionBundle
         from cadwyn.route_generation import _DELETED_ROUTE_TAG as OLDER_ALONE
 
-        newest = Version(versions.bundle.versions[0].value)
-        versions.bundle = VersionBundle(versions.bundle.head_version, newest)
+        newest, version = (
+            Version(versions.bundle.versions[0].value),
+            versions.bundle.api_version_var,
+        )
+        head = versions.bundle.head_version
+        versions.bundle = VersionBundle(head, newest, api_version_var=version)
         routes = execution_api_router.routes
         routes[:] = [route for route in routes if OLDER_ALONE not in getattr(route, "tags", [])]
 
