@@ -33,12 +33,9 @@ if sys.argv[1:2] == ["api-server"]:
         from cadwyn import Version, VersionBundle
         from cadwyn.route_generation import _DELETED_ROUTE_TAG as OLDER_ALONE
 
-        newest, version = (
-            Version(versions.bundle.versions[0].value),
-            versions.bundle.api_version_var,
-        )
-        head = versions.bundle.head_version
-        versions.bundle = VersionBundle(head, newest, api_version_var=version)
+        old = versions.bundle
+        newest, current = Version(old.versions[0].value), old.api_version_var
+        versions.bundle = VersionBundle(old.head_version, newest, api_version_var=current)
         routes = execution_api_router.routes
         routes[:] = [route for route in routes if OLDER_ALONE not in getattr(route, "tags", [])]
 
