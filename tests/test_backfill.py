@@ -295,6 +295,7 @@ def test_v_1_shows_what_the_servers_log_and_by_default_only_the_paths_are(finish
 def test_without_any_network_a_backfill_works(finished, alone):
     if alone.had_network:
         pytest.skip("this machine lets nobody make a network namespace (unshare --net)")
+    assert alone.returncode == 0, alone.stdout + alone.stderr
     assert progress(alone.stdout)[-1] == all_succeeded()
     (log,) = finished.home.glob("logs/*/run_id=*1899*/task_id=get_data/attempt=*.log")
     assert "embedded copy" in log.read_text()

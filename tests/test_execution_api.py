@@ -150,8 +150,10 @@ def test_a_wrong_token_is_refused_everywhere(api):
     path = "/execution/variables/{variable_key:path}"
     assert [api.newest, "GET", path] in routes
     assert api.ask(api.newest, "GET", path, api.token()) == 404
-    # There is no other version (libexec/startup/airflow_local_settings.py).
+    # There is no other version (libexec/startup/airflow_local_settings.py), and in the server
+    # itself, too, an older one is not refused, but not there.
     assert {version for version, *_ in api.routes} == {"", api.newest}
+    assert [api.ask(version, "GET", path) for version in (api.newest, "2025-04-11")] == [401, 404]
 
 
 @guarantee(

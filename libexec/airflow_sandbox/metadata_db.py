@@ -68,7 +68,7 @@ def empty_database(home):
     """Replace the SQLite file of an AIRFLOW_HOME by the copy that was made when it was empty."""
     for old in home.glob("airflow.db*"):
         old.unlink()
-    shutil.copy(str(home.with_name("empty.db")), str(home / "airflow.db"))
+    shutil.copy(home.with_name("empty.db"), home / "airflow.db")
 
 
 def sqlite(path):
