@@ -1,6 +1,10 @@
 # Support code for the Makefile: the variables that you may set, strict settings of make, and the checks and
 # stamps that let each step run once, and only where it can work.
 
+# Before there is another SHELL, make runs this without any; make 3.81 would hand all below to one. Before what is
+# made of it, too: make 4.4 hands a DATE of a make above to the command, and would warn that TODAY is not defined.
+TODAY := $(shell date -u +%F)
+
 # What you may set, as in: make backfill START=2026-01-01 END=2026-01-22
 # All but two count on make's command line alone: exported, a variable of these names is usually somebody else's.
 #:: What to run
@@ -69,8 +73,6 @@ API_URL :=
 #: a folder that all machines share, for results and logs
 SHARED :=
 
-# Before there is another SHELL, make runs this without any; make 3.81 would hand all below to one.
-TODAY := $(shell date -u +%F)
 # Strict settings: a misspelt variable is reported, and a failing command stops the recipe.
 MAKEFLAGS += --warn-undefined-variables --no-builtin-rules
 SHELL := bash
