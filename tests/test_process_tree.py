@@ -29,18 +29,20 @@ def test_a_descendant_without_a_mark_belongs_to_the_tree(record):
     assert not hidden.is_running() or hidden.status() == psutil.STATUS_ZOMBIE
 
 
-def test_the_next_tree_ends_what_one_killed_with_its_watchdog_has_left(record, tmp_path):
+def owner_of_a_tree(tmp_path, record, *lines):
+    """Return the command of a process that does this in a tree of its own."""
     script = tmp_path / "owner.py"
     script.write_text(
         "import sys, time; sys.path.insert(0, sys.argv[1])\n"
         "from airflow_sandbox.process_tree import ProcessTree\n"
-        "with ProcessTree(sys.argv[2]) as tree:\n"
-        "    tree.start(['sleep', '61'])\n"
-        "    print('ready', flush=True)\n"
-        "    time.sleep(61)\n"
+        "with ProcessTree(sys.argv[2]) as tree:\n" + "".join(f"    {line}\n" for line in lines)
     )
-    command = [sys.executable, script, str(PROJECT / "libexec"), str(record)]
-    owner = psutil.Popen(command, stdout=-1)
+    return [sys.executable, script, str(PROJECT / "libexec"), str(record)]
+
+
+def test_the_next_tree_ends_what_one_killed_with_its_watchdog_has_left(record, tmp_path):
+    lines = "tree.start(['sleep', '61'])", "print('ready', flush=True)", "time.sleep(61)"
+    owner = psutil.Popen(owner_of_a_tree(tmp_path, record, *lines), stdout=-1)
     assert owner.stdout.readline() == b"ready\n"
     for process in [owner, *[p for p in owner.children() if "process_tree" in str(p.cmdline())]]:
         process.kill()
@@ -49,6 +51,15 @@ def test_the_next_tree_ends_what_one_killed_with_its_watchdog_has_left(record, t
     with ProcessTree(record) as tree:
         assert tree.leftovers == 1
     assert members(record) == []
+
+
+def test_a_tree_in_a_tree_leaves_nothing_though_it_was_just_starting_something(record, tmp_path):
+    inner = tmp_path / "inner.processes"
+    command = owner_of_a_tree(tmp_path, inner, "while True: tree.start(['sleep', '61'])")
+    with ProcessTree(record) as tree:
+        tree.start(command)
+        wait(lambda: members(inner), "the tree in the tree")
+    assert members(inner) == []
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="there is no /proc")

@@ -110,6 +110,13 @@ def mark_of(process):
         return None
 
 
+def is_watchdog(process):
+    """Return whether a psutil.Process is the watchdog of a tree."""
+    with contextlib.suppress(psutil.Error):
+        return "airflow_sandbox.process_tree" in process.cmdline()
+    return False
+
+
 def end(record):
     """Kill the tree of the record file; return how many processes that took.
 
@@ -118,15 +125,14 @@ def end(record):
     """
     killed = set()
     deadline = time.monotonic() + PATIENCE
-    # What the watchdog has not seen yet: a tree in this one, which loses its own watchdog here.
-    with contextlib.suppress(OSError, ValueError):
-        remember_descendants(record)
     # More than one round: a process may have forked between the look and the kill.
     alive = members(record)
     while alive:
         if time.monotonic() > deadline:
             raise TimeoutError("processes that can't be ended: %s" % [p.pid for p in alive])
         for process in alive:
+            if is_watchdog(process):
+                continue  # of a tree in this one: it ends that, with what is just being started
             try:
                 process.kill()
             except psutil.NoSuchProcess:
