@@ -156,14 +156,14 @@ def kill_make(checkout, make):
     make.kill()
 
 
-def kill_server(checkout, number):
-    # The record of the processes has a line for each, in the order of their start.
+def record_of(checkout):
+    """Return the numbers of the processes that a backfill has started, in that order."""
     record = (checkout.home / "backfill.processes").read_text().splitlines()
-    os.kill(int(record[number].split()[0]), signal.SIGKILL)
+    return [int(line.split()[0]) for line in record]
 
 
 def kill_api_server(checkout, make):
-    kill_server(checkout, 0)
+    os.kill(record_of(checkout)[0], signal.SIGKILL)
 
 
 def kill_named(checkout, name):
@@ -173,7 +173,8 @@ def kill_named(checkout, name):
 
 
 def kill_worker(checkout, make):
-    scheduler = int((checkout.home / "backfill.processes").read_text().splitlines()[-1].split()[0])
+    # After the api-server and `airflow backfill create`; what comes later, asks why tasks wait.
+    scheduler = record_of(checkout)[2]
     workers = psutil.Process(scheduler).children()
     # One that waits for work and holds the lock of the queue, or the one with the task.
     workers[0].kill()

@@ -151,7 +151,8 @@ def on_terminal(command, cwd, columns=80, **variables):
     """
     ours, its = pty.openpty()
     fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("4H", 24, columns, 0, 0))
-    environment = {**os.environ, "TERM": "xterm", **variables}
+    # A CI job's CI=true is for what has no reader.
+    environment = {**os.environ, "TERM": "xterm", "CI": "", **variables}
     process = subprocess.Popen(
         command, cwd=cwd, env=environment, stdin=its, stdout=its, stderr=its, start_new_session=True
     )
