@@ -12,7 +12,6 @@ import threading
 import time
 from datetime import datetime, timedelta, timezone
 
-import psutil
 import pytest
 from airflow_sandbox.backfill import LONGEST_PAUSE, pause_after
 from airflow_sandbox.metadata_db import TI, Key, Run, open_database
@@ -156,28 +155,16 @@ def kill_make(checkout, make):
     make.kill()
 
 
-def record_of(checkout):
-    """Return the numbers of the processes that a backfill has started, in that order."""
-    record = (checkout.home / "backfill.processes").read_text().splitlines()
-    return [int(line.split()[0]) for line in record]
-
-
 def kill_api_server(checkout, make):
-    os.kill(record_of(checkout)[0], signal.SIGKILL)
+    # It is started first. The record of the processes has a line for each, in that order.
+    record = (checkout.home / "backfill.processes").read_text()
+    os.kill(int(record.split()[0]), signal.SIGKILL)
 
 
 def kill_named(checkout, name):
     found = [pid for pid, command in checkout.processes() if any(name in word for word in command)]
     assert found, f"no {name} in {checkout.processes()}"
     os.kill(found[0], signal.SIGKILL)
-
-
-def kill_worker(checkout, make):
-    # After the api-server and `airflow backfill create`; what comes later, asks why tasks wait.
-    scheduler = record_of(checkout)[2]
-    workers = psutil.Process(scheduler).children()
-    # One that waits for work and holds the lock of the queue, or the one with the task.
-    workers[0].kill()
 
 
 def kill_backfill(checkout, make):
@@ -189,17 +176,11 @@ def kill_backfill(checkout, make):
     "kill -9 of make, of `bin/backfill`, of the scheduler, of the api-server",
     "all processes end within seconds",
 )
-@guarantee(
-    "Interruption",
-    "kill -9 of an executor's process",
-    "the backfill ends with a message; Airflow would wait for minutes, or for ever",
-)
 @pytest.mark.parametrize(
     ("kill", "said"),
     [
         (kill_make, None),
         (kill_api_server, "the api-server ended by itself"),
-        (kill_worker, "a process that runs tasks was killed"),
         (kill_backfill, "Killed|137"),
     ],
 )

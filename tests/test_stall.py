@@ -13,10 +13,11 @@ from support.lines import progress
 
 DAGS = """
 import os
+import signal
 from datetime import datetime, timedelta
 from pathlib import Path
 from airflow.sdk import AsyncCallback, CronPartitionTimetable, DAG, DeadlineAlert
-from airflow.sdk import DeadlineReference
+from airflow.sdk import DeadlineReference, task
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 from airflow.providers.standard.operators.bash import BashOperator
@@ -61,6 +62,13 @@ with DAG("asks", **DAILY):
 
 with DAG("fails", max_consecutive_failed_dag_runs=2, **DAILY):
     BashOperator(task_id="a", bash_command="exit 1")
+
+with DAG("kills", **DAILY):
+    @task
+    def a():  # ends the executor's process, as the kernel does when memory is short
+        os.kill(os.getppid(), signal.SIGKILL)
+
+    a()
 
 with DAG("child", **{**DAILY, "schedule": None}):
     BashOperator(task_id="a", bash_command="true")
@@ -144,6 +152,18 @@ def test_callbacks_and_deadlines_run(checkout):
     for name in "called", "late":
         assert "2024-01-01" in (checkout.home / name).read_text(), outcome.stdout
     assert checkout.processes() == []
+
+
+@guarantee(
+    "Interruption",
+    "kill -9 of an executor's process",
+    "the backfill ends with a message; Airflow would wait for minutes, or for ever",
+)
+def test_an_executors_process_that_is_killed_ends_the_backfill(checkout):
+    outcome = backfill(checkout, "kills")
+    assert outcome.returncode == 2
+    assert "a process that runs tasks was killed; the end of " in outcome.stdout
+    assert "memory" not in outcome.stdout  # of which there was enough
 
 
 def test_a_run_without_a_logical_date_is_named_by_its_partition(checkout):

@@ -231,15 +231,16 @@ class Backfill:
 
         Returns the runs, and in words why nothing that is left can ever run, or None.
         """
-        workers, stopped = set(), None
+        workers, stopped, runs = set(), None, []
         with Progress(self.runs(backfill_id)) as progress:
             stall = Stall(self, progress.say)
             for look in itertools.count():
                 began = time.monotonic()
                 self.check()
-                if look % 10 == 0:
+                last, runs = runs, self.runs(backfill_id)
+                # A task may end the process that runs it at once.
+                if look % 10 == 0 or runs != last:
                     self.check_workers(workers)
-                runs = self.runs(backfill_id)
                 self.prepare_for(runs, backfill_id, progress.say)
                 before, (stopped, lasts) = stopped, self.stopped(backfill_id)
                 if stopped and stopped != before:
