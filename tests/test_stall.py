@@ -12,6 +12,7 @@ from support.guarantees import guarantee
 from support.lines import progress
 
 DAGS = """
+import ctypes
 import os
 import signal
 from datetime import datetime, timedelta
@@ -67,6 +68,21 @@ with DAG("kills", **DAILY):
     @task
     def a():  # ends the executor's process, as the kernel does when memory is short
         os.kill(os.getppid(), signal.SIGKILL)
+
+    a()
+
+with DAG("crashes", **DAILY):
+    @task
+    def a():
+        ctypes.string_at(0)
+
+    a()
+
+with DAG("long_line", **DAILY):
+    @task
+    def a():
+        print("x" * 5_000_000)
+        raise ValueError("no luck")
 
     a()
 
@@ -164,6 +180,19 @@ def test_an_executors_process_that_is_killed_ends_the_backfill(checkout):
     assert outcome.returncode == 2
     assert "a process that runs tasks was killed; the end of " in outcome.stdout
     assert "memory" not in outcome.stdout  # of which there was enough
+
+
+def test_a_task_that_crashes_in_a_library_fails_and_shows_where(checkout):
+    outcome = backfill(checkout, "crashes")
+    assert progress(outcome.stdout)[-1]["failed"] == 1
+    place = r"\| dags/stalls.py:\d+, in a: Fatal Python error: Segmentation fault\n\n"
+    assert re.search(place, outcome.stdout), outcome.stdout
+
+
+def test_of_a_line_of_megabytes_the_beginning_is_shown(checkout):
+    outcome = backfill(checkout, "long_line")
+    assert "xxx ... (5000000 characters)" in outcome.stdout
+    assert len(outcome.stdout) < 20_000 and "in a: ValueError: no luck" in outcome.stdout
 
 
 def test_a_run_without_a_logical_date_is_named_by_its_partition(checkout):

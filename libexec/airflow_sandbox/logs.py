@@ -12,7 +12,9 @@ from airflow_sandbox.hints import hint
 from airflow_sandbox.paths import shown
 
 LOG_TAIL = 15  # lines shown of a log
-FRAME = re.compile(r'^ +File "(.+)", line (\d+)(?:, in (.+))?$', re.MULTILINE)
+LONGEST = 2000  # characters shown of one of them: some tasks print megabytes without a line's end
+FRAME = re.compile(r'^ +File "(.+)", line (\d+)(?:,? in (.+))?$', re.MULTILINE)
+CRASH = re.compile(r"^Fatal Python error: .+", re.MULTILINE)  # of faulthandler, deepest frame first
 MESSAGE = re.compile(r"^\S.*", re.MULTILINE | re.DOTALL)
 NOT_OURS = re.compile(r"(^|/)\.sandbox/|/lib/python3|^<")  # Airflow and Python, on any machine
 ODD_NAME = re.compile(r"unusual_prefix_[0-9a-f]+_")  # Airflow's name of a DAG file's module
@@ -79,7 +81,7 @@ def printed(log):
         if text.startswith("::group::Pre Execute"):
             found, last = [], []  # the log of an earlier run, which was deleted, goes on
         errors = entry.get("error_detail") or []
-        if entry.get("filename") != "task_runner.py" or errors:
+        if entry.get("filename") not in ("task_runner.py", "secrets_masker.py") or errors:
             # It comes another way than what is printed, and so may come first.
             lines = last if text.startswith("Done. Returned value was: ") else found
             lines += text.splitlines() or [""]
@@ -91,8 +93,8 @@ def printed(log):
 def tail(log, lines=LOG_TAIL):
     """Return the last lines of a log file as text; Airflow's task logs hold one JSON a line.
 
-    The exception of a Python task is whole, with its place, however long it is. What helps, if that
-    is known, follows.
+    The exception of a Python task is whole, with its place, however long it is; of a crash in a
+    library there is the place alone. What helps, if that is known, follows.
     """
     shown_lines, start = [], None
     for line, entry in entries(log):
@@ -103,10 +105,23 @@ def tail(log, lines=LOG_TAIL):
             start = len(shown_lines)
         for error in errors:
             shown_lines += exception_text(error).splitlines()
+    whole = "\n".join(shown_lines)
+    crash = CRASH.search(whole)
+    if crash:
+        # faulthandler writes an ö as its escape \xf6.
+        rest = whole[crash.end() :].encode("ascii", "backslashreplace")
+        frames = FRAME.finditer(rest.decode("unicode_escape", "replace"))
+        place = place_of([frame.groups("") for frame in frames][::-1])
+        shown_lines, start = [(f"{place}: " if place else "") + crash.group()], 0
     last = max(0, len(shown_lines) - lines)
     last = last if start is None else min(start, last)
-    text = "\n".join("     | " + line for line in shown_lines[last:])
+    text = "\n".join("     | " + shortened(line) for line in shown_lines[last:])
     return text + hint(text, "\n     ")
+
+
+def shortened(line):
+    """Return a line of a log, or if it is very long, its beginning and how long it is."""
+    return line if len(line) <= LONGEST else f"{line[:LONGEST]} ... ({len(line)} characters)"
 
 
 def exception_text(error):

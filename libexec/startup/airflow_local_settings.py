@@ -1,8 +1,11 @@
 """Run by every command of Airflow's as it starts (documented: "Configuring local settings")."""
 
 import contextlib
+import faulthandler
 import os
+import signal
 import sys
+import threading
 import warnings
 from datetime import datetime, timezone
 
@@ -107,6 +110,13 @@ def dag_policy(dag):
     # to create none beside the backfill's, whose days are in 2024.
     if os.environ.get("AIRFLOW_HOME", "").endswith("-exercises/airflow"):
         dag.end_date = datetime(2024, 12, 31, tzinfo=timezone.utc)
+    # To read a file, Airflow sets a handler of SIGSEGV, in which Python hangs, and leaves it there.
+    # A task that crashes in a library would run for ever (apache/airflow issue 57174). So it ends,
+    # and prints where it was.
+    if threading.current_thread() is threading.main_thread():
+        faulthandler.disable()  # enable() does nothing where it is
+        signal.signal(signal.SIGSEGV, signal.SIG_DFL)
+        faulthandler.enable(sys.__stderr__)
 
 
 def task_policy(task):
