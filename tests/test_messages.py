@@ -105,4 +105,26 @@ def test_hints_are_for_this_installation_and_not_for_what_is_there(monkeypatch):
     amazon = hints.hint("No module named 'airflow.providers.amazon.aws'")
     assert amazon.startswith("add apache-airflow-providers-amazon (or ")
     assert amazon.endswith("then: make env EXECUTOR=celery")
-    assert hints.hint("No module named 'airflow.operators.bash_operator'") == ""
+    monkeypatch.setenv("AIRFLOW_HOME", "/checkout/.sandbox/3-tests/airflow")
+    in_tests = hints.hint("Variable rate not found")
+    assert in_tests == "write AIRFLOW_VAR_RATE=VALUE to .env"
+    monkeypatch.setenv("GENERATION", "2")
+    assert hints.hint("No module named 'airflow.sdk'") == ""
+
+
+def test_what_airflow_3_has_renamed_is_found_by_the_command_that_is_told(slow):
+    file = slow.path / "dags/old.py"
+    file.write_text(
+        "from airflow.operators.bash_operator import BashOperator\n"
+        "from airflow import DAG\n"
+        "with DAG('old', schedule_interval='@daily'):\n"
+        "    BashOperator(task_id='a', bash_command='true')\n"
+    )
+    said = slow.succeed("list-dags")
+    assert "old.py:1: ModuleNotFoundError: No module named 'airflow.operators" in said
+    command = re.search("what to write for Airflow 3: (bin/sandbox uvx .* dags)$", said, re.M)[1]
+    found = slow.run("bash", "-c", command).stdout
+    assert "`airflow.providers.standard.operators.bash`" in found and "`schedule`" in found
+    file.write_text("\n".join(file.read_text().splitlines()[1:]))
+    assert "'schedule_interval'; if Airflow 2 had it, this says" in slow.succeed("list-dags")
+    file.unlink()
