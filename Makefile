@@ -119,7 +119,8 @@ new-dag: begin $(STATE)/dags.done
 	@libexec/step "Write a DAG" bin/sandbox libexec/new-dag "$$NAME"
 
 ## logs : show what the tasks of a DAG printed, newest run first
-logs: begin $(PACKAGES)
+logs: preflight # without a lock: tasks may be running
+	@libexec/check-input logs
 	@bin/sandbox libexec/show-logs "$$DAG" $(if $(filter DATE START END,$(SANDBOX_GIVEN)),--days "$$START" "$$END") $(if $(TASK),--task "$$TASK")
 
 ## exercises : list the exercises and your progress

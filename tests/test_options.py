@@ -54,7 +54,8 @@ def test_an_unknown_dag_is_refused_with_those_there_are_and_files_that_failed(ch
     assert outcome.returncode == 2
     unread, unknown = re.findall("^check-dag: .*", outcome.stderr, re.MULTILINE)
     assert re.fullmatch(r"check-dag: dags/broken.py:1: ModuleNotFoundError: .*", unread)
-    assert unknown == "check-dag: there is no DAG nope; these are: dag_test größe"
+    known = "these are: dag_test größe; DAGS=FOLDER names another folder"
+    assert unknown == f"check-dag: there is no DAG nope; {known}"
 
 
 def test_any_dag_is_listed_and_run_backwards_one_at_a_time_with_a_configuration(checkout):
@@ -114,6 +115,10 @@ def test_beside_the_ui_the_same_and_days_that_are_not_to_run_again_do_not(checko
         nothing = backfill(checkout, "OPTIONS=--reprocess-behavior none")
         assert nothing.returncode == 2
         assert "backfill: nothing of größe is to be run for these days" in nothing.stdout
+        (checkout.path / "other").mkdir()
+        (checkout.path / "other/dag.py").write_text(DAGS.replace("größe", "other"))
+        elsewhere = checkout.make("backfill", "DAG=other", "DAGS=other")
+        assert "the Airflow UI serves another folder of DAGs, dags; name that" in elsewhere.stderr
     finally:
         served.stop()
 

@@ -7,6 +7,7 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 import yaml
+from support.checkouts import read_until
 
 pytestmark = [pytest.mark.xdist_group("own DAG"), pytest.mark.slow]
 
@@ -33,7 +34,10 @@ def test_a_new_dag_runs_as_it_is_and_what_its_tasks_printed_is_shown(checkout):
     printed = checkout.succeed(*commands[0].split()[1:])
     assert "| succeeded: 2 | running: 0 | failed: 0 |" in printed
     assert "make logs DAG=sales (the files: .sandbox/3/airflow/logs/dag_id=sales)" in printed
-    checkout.succeed("backfill", "DAG=sales", "DATE=2024-01-01")
+    make = checkout.start("make", "backfill", "DAG=sales", "DATE=2024-01-01")
+    read_until(make, "running: 1")
+    assert "The total is 32" in checkout.succeed("logs", "DAG=sales")  # and not "at work"
+    assert "finished run 1 of 1" in make.communicate()[0]
     shown = checkout.succeed("logs", "DAG=sales")
     assert re.findall(r"The total is (\d+)", shown) == ["31", "32"]  # the newest run first
     assert "{" not in shown

@@ -4,11 +4,15 @@ import configparser
 import os
 from pathlib import Path
 
+from airflow_sandbox.errors import UserError
+
 
 def dags_folder(home):
     """Return the DAGs folder of an AIRFLOW_HOME: make's DAGS, or else that in airflow.cfg."""
     settings = configparser.RawConfigParser()
-    settings.read(str(home / "airflow.cfg"), encoding="utf-8")
+    file = home / "airflow.cfg"
+    if not settings.read(str(file), encoding="utf-8"):
+        raise UserError(f"there is no {shown(file)}; make config, or make verify DAG=all, makes it")
     chosen = settings["core"]["dags_folder"].replace("%%", "%")
     return Path(os.environ.get("AIRFLOW__CORE__DAGS_FOLDER", chosen)).resolve()
 

@@ -273,6 +273,12 @@ class RunningUI:
                 return True  # libexec/ui holds it, for as long as it lives
         return False
 
+    def dags_folder(self):
+        """Return the folder that make's DAGS named for it, or None."""
+        with contextlib.suppress(psutil.Error, SystemError):
+            return psutil.Process(self.pid).environ().get("AIRFLOW__CORE__DAGS_FOLDER")
+        return os.environ.get("AIRFLOW__CORE__DAGS_FOLDER")  # it may not be looked at
+
     def is_ready(self):
         """Return whether its execution API answers, which the tasks talk to."""
         return bool(health(self.port, members(self.record), ["/execution/health"]))
