@@ -108,7 +108,11 @@ def test_hints_are_for_this_installation_and_not_for_what_is_there(monkeypatch):
     monkeypatch.setenv("AIRFLOW_HOME", "/checkout/.sandbox/3-tests/airflow")
     in_tests = hints.hint("Variable rate not found")
     assert in_tests == "write AIRFLOW_VAR_RATE=VALUE to .env"
+    undefined = "UndefinedError: 'execution_date' is undefined"
+    monkeypatch.setenv("GENERATION", "3")
+    assert hints.hint(undefined).startswith("Airflow 3 has logical_date, ")
     monkeypatch.setenv("GENERATION", "2")
+    assert hints.hint(undefined) == ""
     assert hints.hint("No module named 'airflow.sdk'") == ""
 
 
