@@ -109,10 +109,12 @@ def test_beside_the_ui_the_same_and_days_that_are_not_to_run_again_do_not(checko
         assert outcome.returncode == 0, outcome.stdout
         assert "the servers of the Airflow UI run it" in outcome.stdout
         assert started(checkout) == ["2024-01-03", "2024-01-02", "2024-01-01"]
-        again = backfill(checkout, "OPTIONS=--reprocess-behavior none", "END=2024-01-05")
+        # The folder that is served, by its name, too.
+        none = "OPTIONS=--reprocess-behavior none"
+        again = backfill(checkout, none, "END=2024-01-05", "DAGS=dags")
         assert again.returncode == 0, again.stdout
         assert re.search(r"not run again: 2024-01-01 \(.*\), 2024-01-02 \(", again.stdout)
-        nothing = backfill(checkout, "OPTIONS=--reprocess-behavior none")
+        nothing = backfill(checkout, none)
         assert nothing.returncode == 2
         assert "backfill: nothing of größe is to be run for these days" in nothing.stdout
         (checkout.path / "other").mkdir()

@@ -7,14 +7,17 @@ from pathlib import Path
 from airflow_sandbox.errors import UserError
 
 
-def dags_folder(home):
-    """Return the DAGs folder of an AIRFLOW_HOME: make's DAGS, or else that in airflow.cfg."""
+def dags_folder(home, environment=os.environ):
+    """Return the DAGs folder of an AIRFLOW_HOME: make's DAGS, or else that in airflow.cfg.
+
+    environment: that of the process which it is asked for. Raises UserError without an airflow.cfg.
+    """
     settings = configparser.RawConfigParser()
     file = home / "airflow.cfg"
     if not settings.read(str(file), encoding="utf-8"):
         raise UserError(f"there is no {shown(file)}; make config, or make verify DAG=all, makes it")
     chosen = settings["core"]["dags_folder"].replace("%%", "%")
-    return Path(os.environ.get("AIRFLOW__CORE__DAGS_FOLDER", chosen)).resolve()
+    return Path(environment.get("AIRFLOW__CORE__DAGS_FOLDER", chosen)).resolve()
 
 
 def tests_folder(folder):

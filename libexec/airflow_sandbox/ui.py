@@ -16,7 +16,7 @@ import psutil
 from airflow_sandbox.commands import make_command
 from airflow_sandbox.errors import UserError
 from airflow_sandbox.metadata_db import open_database
-from airflow_sandbox.paths import shown, write_whole
+from airflow_sandbox.paths import dags_folder, shown, write_whole
 from airflow_sandbox.process_tree import ProcessTree, created_at, members
 from airflow_sandbox.servers import HOST, Servers, is_free, listeners, url
 from airflow_sandbox.waiting import Asking, status_line
@@ -274,10 +274,11 @@ class RunningUI:
         return False
 
     def dags_folder(self):
-        """Return the folder that make's DAGS named for it, or None."""
+        """Return the DAGs folder that it serves, a Path."""
+        environment = os.environ  # unless it may be looked at
         with contextlib.suppress(psutil.Error, SystemError):
-            return psutil.Process(self.pid).environ().get("AIRFLOW__CORE__DAGS_FOLDER")
-        return os.environ.get("AIRFLOW__CORE__DAGS_FOLDER")  # it may not be looked at
+            environment = psutil.Process(self.pid).environ()
+        return dags_folder(self.record.parent, environment)
 
     def is_ready(self):
         """Return whether its execution API answers, which the tasks talk to."""
