@@ -125,6 +125,9 @@ def end(record):
     """
     killed = set()
     deadline = time.monotonic() + PATIENCE
+    # What the watchdog has not seen yet: on macOS, the bash of a task that has just begun.
+    with contextlib.suppress(OSError, ValueError):
+        remember_descendants(record)
     # More than one round: a process may have forked between the look and the kill.
     alive = members(record)
     while alive:
