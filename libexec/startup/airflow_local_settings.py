@@ -110,9 +110,15 @@ def dag_policy(dag):
     # to create none beside the backfill's, whose days are in 2024.
     if os.environ.get("AIRFLOW_HOME", "").endswith("-exercises/airflow"):
         dag.end_date = datetime(2024, 12, 31, tzinfo=timezone.utc)
-    # To read a file, Airflow sets a handler of SIGSEGV, in which Python hangs, and leaves it there.
-    # A task that crashes in a library would run for ever (apache/airflow issue 57174). So it ends,
-    # and prints where it was.
+    end_at_a_crash()
+
+
+def end_at_a_crash():
+    """Let a crash in a library end this process, which prints where it was.
+
+    To read a file, Airflow sets a handler of SIGSEGV, in which Python hangs, and leaves it there: a
+    task that crashes would run for ever (apache/airflow issue 57174).
+    """
     if threading.current_thread() is threading.main_thread():
         faulthandler.disable()  # enable() does nothing where it is
         signal.signal(signal.SIGSEGV, signal.SIG_DFL)
