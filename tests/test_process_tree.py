@@ -34,13 +34,15 @@ def test_a_descendant_without_a_mark_belongs_to_the_tree(record):
 def test_a_descendant_that_no_watchdog_has_seen_yet_is_ended(record):
     with ProcessTree(record) as tree:
         os.kill(tree._watchdog.pid, signal.SIGSTOP)
-        started = tree.start(["sh", "-c", "setsid env -i sleep 61 & wait"])
-        wait(lambda: len(psutil.Process(started.pid).children()) == 1, "the descendant")
-        (hidden,) = psutil.Process(started.pid).children()
-        wait(lambda: hidden.cmdline()[:1] == ["sleep"], "the end of setsid and env")
-        tree.end()
-        assert not hidden.is_running() or hidden.status() == psutil.STATUS_ZOMBIE
-        os.kill(tree._watchdog.pid, signal.SIGCONT)
+        try:
+            started = tree.start(["sh", "-c", "setsid env -i sleep 61 & wait"])
+            wait(lambda: len(psutil.Process(started.pid).children()) == 1, "the descendant")
+            (hidden,) = psutil.Process(started.pid).children()
+            wait(lambda: hidden.cmdline()[:1] == ["sleep"], "the end of setsid and env")
+            tree.end()
+        finally:
+            os.kill(tree._watchdog.pid, signal.SIGCONT)
+    assert not hidden.is_running() or hidden.status() == psutil.STATUS_ZOMBIE
 
 
 def owner_of_a_tree(tmp_path, record, *lines):
